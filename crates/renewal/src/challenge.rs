@@ -1,0 +1,109 @@
+//! By which ways can HTTP-01 be answered for a site, and which is tried first?
+//!
+//! | way | works when | costs |
+//! | --- | --- | --- |
+//! | stateless | our line stands first in every block that answers port 80 for the site | nothing: no file, no reload |
+//! | webroot | nginx would serve a file from below the document root | a file per name |
+//! | standalone | nothing listens on the port | a listener while orders run |
+//! | stateless, after inserting the line | the vhost may be edited | one reload for all sites that need it |
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Http01Mode;
+use crate::site::{Server, Site};
+
+/// A way to answer HTTP-01 challenges (RFC 8555 section 8.3).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// nginx computes the answer from a line in the vhost.
+    Stateless,
+    /// nginx serves a file of ours.
+    Webroot,
+    /// A listener of ours answers.
+    Standalone,
+    /// As [`Way::Stateless`], once the line has been inserted.
+    InsertStateless,
+}
+
+impl Way {
+    /// Returns the word people read.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stateless => "stateless",
+            Self::Webroot => "webroot",
+            Self::Standalone => "standalone",
+            Self::InsertStateless => "stateless, once its line is in the vhost",
+        }
+    }
+}
+
+/// Lists the ways that could work for `site`, the one to try first at the front.
+///
+/// `port` is where the CA knocks; `thumbprint` is our account's (RFC 7638), with which a stateless line must
+/// agree; `edit` says whether vhosts may be edited.
+#[must_use]
+pub fn ways(site: &Site, port: u16, thumbprint: &str, edit: bool) -> Vec<Way> {
+    let answering: Vec<&Server> = site
+        .servers
+        .iter()
+        .filter(|server| listens_on(server, port))
+        .collect();
+    let prepared = !answering.is_empty()
+        && answering
+            .iter()
+            .all(|server| server.stateless.as_deref() == Some(thumbprint));
+    let possible = |way: Way| match way {
+        Way::Stateless => prepared,
+        Way::Webroot => site
+            .servers
+            .iter()
+            .any(|server| server.challenge_folder.is_some()),
+        Way::Standalone => answering.is_empty(),
+        Way::InsertStateless => edit && !answering.is_empty() && !prepared,
+    };
+    let order: &[Way] = match site.policy.http01 {
+        Http01Mode::Auto => &[
+            Way::Stateless,
+            Way::Webroot,
+            Way::Standalone,
+            Way::InsertStateless,
+        ],
+        Http01Mode::Stateless => &[Way::Stateless, Way::InsertStateless],
+        Http01Mode::Webroot => &[Way::Webroot],
+        Http01Mode::Standalone => &[Way::Standalone],
+    };
+    order.iter().copied().filter(|way| possible(*way)).collect()
+}
+
+/// Says whether the block answers plain HTTP on `port`.
+#[must_use]
+pub fn listens_on(server: &Server, port: u16) -> bool {
+    server
+        .listens
+        .iter()
+        .any(|listen| listen.address.port() == port && !listen.tls && !listen.quic)
+}
+
+/// One probe: what the CA would fetch for `name`, and what it must get.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Probe {
+    /// The name to fetch from.
+    pub name: crate::name::Name,
+    /// The random token in the path.
+    pub token: String,
+    /// The body that must come back.
+    pub expected: String,
+}
+
+/// One address at which a probe got its answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reached {
+    /// The name.
+    pub name: crate::name::Name,
+    /// The address from DNS.
+    pub address: SocketAddr,
+}

@@ -1,0 +1,209 @@
+//! What is to be done now, why, and when must we look again?
+//!
+//! [`plan`] asks [`due`](crate::due) about each site and turns the answer into an action. Asking twice, or on
+//! two machines, gives the same plan. Cost is linear in the number of sites, and small for those not due.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use crate::certificate::CertificateId;
+use crate::due::{Due, Reason, due};
+use crate::name::Name;
+use crate::retry::Attempts;
+use crate::site::Site;
+use crate::suggestion::Suggestion;
+
+/// What was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Only these sites, by domain; `None` for all.
+    pub only: Option<HashSet<Name>>,
+    /// Whether to renew what is not due yet.
+    pub force: bool,
+    /// Whether sites without a trusted certificate get their first one even when they are not named.
+    pub first: bool,
+}
+
+impl Wish {
+    /// Says whether the wish is about this site.
+    #[must_use]
+    pub fn includes(&self, domain: &Name) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(domain))
+    }
+}
+
+/// What is remembered about a site and cannot be seen.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Remembered {
+    /// The CA's window for its present certificate.
+    pub suggestion: Option<Suggestion>,
+    /// Its failures since the last success.
+    pub attempts: Option<Attempts>,
+}
+
+/// What to do with one site.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Nothing: it is not due.
+    Leave,
+    /// Nothing, for the reason given: it is only watched.
+    Skip(SkipReason),
+    /// Nothing before this moment: it failed, and it is too early to try again.
+    Postpone(Timestamp),
+    /// Deploy the version that was obtained earlier.
+    Deploy(u32),
+    /// Order a certificate.
+    Order {
+        /// The certificate it replaces, when the CA's window is open (RFC 9773 section 5).
+        replaces: Option<CertificateId>,
+    },
+}
+
+/// Why a site is only watched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// `renewal.manage` leaves it out.
+    #[error("it is not managed: renewal.manage = \"listed\", and the site is not listed")]
+    NotManaged,
+    /// It has no certificate, and nobody asked for its first one.
+    #[error(
+        "it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate"
+    )]
+    NeverHadOne,
+    /// Its certificate is not valid yet, so this host's clock is behind.
+    #[error("its certificate is not valid yet: this host's clock is wrong")]
+    ClockBehind,
+}
+
+/// One site of the plan.
+#[derive(Clone, Debug)]
+pub struct Item<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// What to do.
+    pub action: Action,
+    /// When its certificate is due, and why.
+    pub due: Due,
+}
+
+/// What to do now, and when to look again.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The sites that the wish is about, in the order in which they were found.
+    pub items: Vec<Item<'a>>,
+    /// The first moment at which another plan may say something else; `None` when there is no site.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Says what to do now.
+pub fn plan<'a>(
+    sites: impl IntoIterator<Item = (&'a Site, Option<&'a Remembered>)>,
+    wish: &Wish,
+    now: Timestamp,
+) -> Plan<'a> {
+    let mut items = Vec::new();
+    let mut wake_at: Option<Timestamp> = None;
+    for (site, remembered) in sites {
+        if !wish.includes(site.domain()) {
+            continue;
+        }
+        let item = decide(site, remembered, wish, now);
+        let next = match item.action {
+            Action::Leave => Some(item.due.at),
+            Action::Postpone(until) => Some(until),
+            Action::Skip(_) => None,
+            Action::Deploy(_) | Action::Order { .. } => Some(now),
+        };
+        let poll_at = remembered
+            .and_then(|known| known.suggestion.as_ref())
+            .map(|known| known.poll_at);
+        wake_at = [wake_at, next, poll_at].into_iter().flatten().min();
+        items.push(item);
+    }
+    Plan { items, wake_at }
+}
+
+fn decide<'a>(
+    site: &'a Site,
+    remembered: Option<&Remembered>,
+    wish: &Wish,
+    now: Timestamp,
+) -> Item<'a> {
+    let suggestion = remembered.and_then(|known| known.suggestion.as_ref());
+    let policy = &site.policy;
+    let mut due = due(
+        &site.wanted,
+        site.current.as_ref(),
+        policy.before_expiry,
+        suggestion,
+        now,
+    );
+    let item = |action, due| Item { site, action, due };
+    if !policy.managed {
+        return item(Action::Skip(SkipReason::NotManaged), due);
+    }
+    let trusted = site
+        .current
+        .as_ref()
+        .filter(|current| !current.certificate.self_signed);
+    if let Some(current) = trusted
+        && now < current.certificate.valid.start()
+        && !wish.force
+    {
+        return item(Action::Skip(SkipReason::ClockBehind), due);
+    }
+    if let Some(undeployed) = &site.undeployed
+        && undeployed.certificate.valid.contains(now)
+        && undeployed.certificate.missing(&site.wanted).is_none()
+    {
+        due = Due {
+            at: now,
+            reason: Reason::Undeployed,
+        };
+        return item(Action::Deploy(undeployed.version), due);
+    }
+    let named = wish.first || wish.only.is_some() || policy.listed;
+    if trusted.is_none() && !named {
+        return item(Action::Skip(SkipReason::NeverHadOne), due);
+    }
+    if wish.force && due.at > now {
+        due = Due {
+            at: now,
+            reason: Reason::Forced,
+        };
+    }
+    if due.at > now {
+        return item(Action::Leave, due);
+    }
+    let too_early = remembered
+        .and_then(|known| known.attempts.as_ref())
+        .map(|attempts| attempts.retry_at);
+    if let Some(retry_at) = too_early
+        && retry_at > now
+        && !wish.force
+    {
+        return item(Action::Postpone(retry_at), due);
+    }
+    // Let's Encrypt exempts a replacement from its limits only inside the window; outside, naming the
+    // certificate gains nothing and can be refused.
+    let replaces = suggestion
+        .and_then(|known| {
+            known
+                .chosen
+                .as_ref()
+                .filter(|chosen| chosen.window.contains(now))
+                .map(|_| &known.id)
+        })
+        .filter(|id| trusted.is_some_and(|current| current.certificate.id.as_ref() == Some(id)));
+    item(
+        Action::Order {
+            replaces: replaces.cloned(),
+        },
+        due,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Plans over a handful of sites, each written as one line.
+
+use expect_test::{Expect, expect};
+use jiff::Timestamp;
+
+use crate::certificate::{Certificate, CertificateId, Fingerprint};
+use crate::name::Name;
+use crate::names::Names;
+use crate::plan::{Action, Remembered, Wish, plan};
+use crate::policy::Policy;
+use crate::retry::{Attempts, Blame};
+use crate::site::{Current, Site, Source, Undeployed};
+use crate::suggestion::{Answer, Suggestion};
+use crate::window::Window;
+
+/// A case is one line: `domain | start end, self start end or - | notes`, where notes are any of `unmanaged`,
+/// `listed`, `failed UNTIL`, `undeployed START END`, `window START END`.
+#[track_caller]
+fn check(cases: &[&str], wish: &str, expect: Expect) {
+    let now = moment("2026-02-20");
+    let sites: Vec<(Site, Remembered)> = cases.iter().map(|case| site(case, now)).collect();
+    let named: Vec<&str> = wish.split(' ').filter(|word| word.contains('.')).collect();
+    let wish = Wish {
+        only: (!named.is_empty()).then(|| {
+            named
+                .iter()
+                .map(|name| Name::parse(name).unwrap())
+                .collect()
+        }),
+        force: wish.contains("force"),
+        first: wish.contains("first"),
+    };
+    let plan = plan(
+        sites.iter().map(|(site, known)| (site, Some(known))),
+        &wish,
+        now,
+    );
+    let mut answer = String::new();
+    for item in &plan.items {
+        let action = match &item.action {
+            Action::Leave => format!("leave until {}", item.due.at),
+            Action::Skip(why) => format!("skip: {why}"),
+            Action::Postpone(until) => format!("postpone until {until}"),
+            Action::Deploy(version) => format!("deploy {version}"),
+            Action::Order { replaces: None } => "order".to_owned(),
+            Action::Order { replaces: Some(id) } => format!("order, replacing {}", id.0),
+        };
+        answer += &format!("{}: {action} ({})\n", item.site.domain(), item.due.reason);
+    }
+    let wake = plan.wake_at.map_or("never".to_owned(), |at| at.to_string());
+    expect.assert_eq(&format!("{answer}look again: {wake}\n"));
+}
+
+fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
+    let fields: Vec<&str> = case.split('|').map(str::trim).collect();
+    let [domain, current, notes] = fields[..] else {
+        panic!("three fields: {case}")
+    };
+    let domain = Name::parse(domain).unwrap();
+    let certificate = |days: &str| Certificate {
+        names: vec![domain.clone()],
+        valid: window(days),
+        issuer: "Practice CA".into(),
+        serial: "01".into(),
+        sha256: Fingerprint([1; 32]),
+        id: Some(CertificateId("key.serial".into())),
+        self_signed: false,
+    };
+    let current = (current != "-").then(|| {
+        let days = current.trim_start_matches("self ");
+        Current {
+            certificate: Certificate {
+                self_signed: current.starts_with("self"),
+                ..certificate(days)
+            },
+            path: "/live/x/fullchain.pem".into(),
+            version: Some(1),
+            key_fits: true,
+        }
+    });
+    let note = |word: &str| {
+        notes
+            .split(", ")
+            .find_map(|note| note.strip_prefix(word))
+            .map(str::trim)
+    };
+    let remembered = Remembered {
+        suggestion: note("window").map(|days| {
+            let answer = Answer {
+                window: window(days),
+                explanation: None,
+                retry_after: None,
+            };
+            Suggestion::answered(None, &CertificateId("key.serial".into()), answer, now)
+        }),
+        attempts: note("failed").map(|until| {
+            Attempts::failed(
+                None,
+                Blame::Ca,
+                true,
+                Some(moment(until)),
+                "the CA is busy".into(),
+                now,
+            )
+        }),
+    };
+    let site = Site {
+        wanted: Names::from(domain.clone()),
+        source: Source::Nginx,
+        servers: Vec::new(),
+        current,
+        lineage: domain.to_string(),
+        undeployed: note("undeployed").map(|days| Undeployed {
+            certificate: certificate(days),
+            version: 2,
+        }),
+        policy: Policy {
+            managed: note("unmanaged").is_none(),
+            listed: note("listed").is_some(),
+            ..Policy::default()
+        },
+        findings: Vec::new(),
+    };
+    (site, remembered)
+}
+
+fn moment(day: &str) -> Timestamp {
+    format!("{day}T00:00:00Z").parse().unwrap()
+}
+
+fn window(days: &str) -> Window {
+    let (start, end) = days.split_once(' ').unwrap();
+    Window::new(moment(start), moment(end)).unwrap()
+}
+
+#[test]
+fn what_is_due_is_ordered_and_the_rest_is_left() {
+    check(
+        &[
+            "a.test | 2025-12-01 2026-03-01 | ",
+            "b.test | 2026-02-01 2026-05-02 | ",
+            "c.test | 2025-10-01 2025-12-30 | ",
+        ],
+        "",
+        expect![[r#"
+            a.test: order (a third of its life is left)
+            b.test: leave until 2026-04-01T22:25:24Z (a third of its life is left)
+            c.test: order (a third of its life is left)
+            look again: 2026-02-20T00:00:00Z
+        "#]],
+    );
+}
+
+#[test]
+fn a_first_certificate_is_made_only_where_it_was_asked_for() {
+    let cases = [
+        "a.test | - | ",
+        "b.test | self 2026-02-01 2036-02-01 | ",
+        "c.test | - | listed",
+    ];
+    check(
+        &cases,
+        "",
+        expect![[r#"
+        a.test: skip: it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate (there is no certificate)
+        b.test: skip: it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate (the certificate is self-signed)
+        c.test: order (there is no certificate)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "a.test b.test",
+        expect![[r#"
+        a.test: order (there is no certificate)
+        b.test: order (the certificate is self-signed)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "first",
+        expect![[r#"
+        a.test: order (there is no certificate)
+        b.test: order (the certificate is self-signed)
+        c.test: order (there is no certificate)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+}
+
+#[test]
+fn force_overrides_due_and_the_wait_but_not_management() {
+    let cases = [
+        "a.test | 2026-02-01 2026-05-02 | ",
+        "b.test | 2025-12-01 2026-03-01 | failed 2026-02-21",
+        "c.test | 2025-12-01 2026-03-01 | unmanaged",
+    ];
+    check(
+        &cases,
+        "",
+        expect![[r#"
+        a.test: leave until 2026-04-01T08:20:21Z (a third of its life is left)
+        b.test: postpone until 2026-02-21T00:00:00Z (a third of its life is left)
+        c.test: skip: it is not managed: renewal.manage = "listed", and the site is not listed (a third of its life is left)
+        look again: 2026-02-21T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "force",
+        expect![[r#"
+        a.test: order (it was asked for (--force))
+        b.test: order (a third of its life is left)
+        c.test: skip: it is not managed: renewal.manage = "listed", and the site is not listed (a third of its life is left)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_obtained_earlier_is_deployed_without_a_new_order() {
+    check(
+        &["a.test | 2025-12-01 2026-03-01 | undeployed 2026-02-01 2026-05-02"],
+        "",
+        expect![[r#"
+        a.test: deploy 2 (a certificate obtained earlier is not deployed yet)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &["a.test | 2025-12-01 2026-03-01 | undeployed 2025-11-01 2026-01-30"],
+        "",
+        expect![[r#"
+        a.test: order (a third of its life is left)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+}
+
+#[test]
+fn the_replaced_certificate_is_named_inside_the_window_only() {
+    check(
+        &["a.test | 2025-12-01 2026-03-01 | window 2026-02-20 2026-02-21"],
+        "force",
+        expect![[r#"
+        a.test: order, replacing key.serial (it was asked for (--force))
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &["a.test | 2025-12-01 2026-03-01 | window 2026-02-10 2026-02-11"],
+        "",
+        expect![[r#"
+        a.test: order (the CA's window for renewing ended on 2026-02-11T00:00:00Z)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &["a.test | 2026-02-01 2026-05-02 | window 2026-03-31 2026-04-02"],
+        "",
+        expect![[r#"
+        a.test: leave until 2026-03-31T12:18:54Z (the CA suggests renewing between 2026-03-31T00:00:00Z and 2026-04-02T00:00:00Z)
+        look again: 2026-02-20T06:00:00Z
+    "#]],
+    );
+}
+
+#[test]
+fn a_clock_that_is_behind_orders_nothing() {
+    check(
+        &["a.test | 2026-03-01 2026-05-30 | "],
+        "",
+        expect![[r#"
+        a.test: skip: its certificate is not valid yet: this host's clock is wrong (a third of its life is left)
+        look again: never
+    "#]],
+    );
+}

@@ -1,0 +1,170 @@
+//! The port to this host: nginx, its files, the lineages.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{Certificate, Fingerprint};
+use crate::challenge::Way;
+use crate::deployment::Switch;
+use crate::finding::Finding;
+use crate::name::Name;
+use crate::ports::{Issued, PresentError};
+use crate::report::Served;
+use crate::secret::Secret;
+use crate::site::Site;
+
+/// Looks at this host and changes it. Everything it writes is on disk when a method returns.
+pub trait Host: Send + Sync {
+    /// Looks at vhosts and lineages. `known` saves reading certificates that have not changed.
+    ///
+    /// # Errors
+    ///
+    /// Only when nothing at all can be said; a vhost that is not understood is a finding.
+    fn look(&self, known: &Known) -> impl Future<Output = Result<Look, HostFailure>> + Send;
+
+    /// Keeps the private key of an order, readable by root alone; returns the one kept before, if there is one.
+    fn keep_key(
+        &self,
+        domain: &Name,
+        key: &Secret,
+    ) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
+    /// Returns the private key kept for the site's order.
+    fn kept_key(
+        &self,
+        domain: &Name,
+    ) -> impl Future<Output = Result<Option<Secret>, HostFailure>> + Send;
+
+    /// Checks what the CA sent and writes it to `archive/` as the next version; forgets the kept key.
+    ///
+    /// MUST NOT touch anything that nginx reads. Safe to repeat: the same leaf gets the same version.
+    fn stage(
+        &self,
+        site: &Site,
+        key: &Secret,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Staged, HostFailure>> + Send;
+
+    /// Works out what each change takes, without making it; one answer per change, in order.
+    fn prepare(
+        &self,
+        changes: &[Change<'_>],
+    ) -> impl Future<Output = Vec<Result<Switch, HostFailure>>> + Send;
+
+    /// Makes a switch. Safe to repeat.
+    fn switch(&self, switch: &Switch) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
+    /// Undoes a switch. Safe to repeat, and MUST succeed when the switch was never made.
+    fn revert(&self, switch: &Switch) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
+    /// Forgets what an undo of the switch would have needed.
+    fn settle(&self, switch: &Switch) -> impl Future<Output = ()> + Send;
+
+    /// Asks nginx whether it accepts its configuration.
+    fn test(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
+    /// Tells nginx to take up its configuration. Returns when it was told: what is served shows whether it did.
+    fn reload(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
+    /// Looks at what each TLS address of the site serves for its domain, until `expected` is served
+    /// everywhere or `patience` is over.
+    fn served(
+        &self,
+        site: &Site,
+        expected: Option<Fingerprint>,
+        patience: std::time::Duration,
+    ) -> impl Future<Output = Vec<Served>> + Send;
+
+    /// Makes the answer to a challenge available by `way`. Safe to repeat.
+    fn present(
+        &self,
+        site: &Site,
+        way: Way,
+        token: &str,
+        answer: &str,
+    ) -> impl Future<Output = Result<(), PresentError>> + Send;
+
+    /// Takes the answer away; only our own file, never a folder that others use. MUST succeed when it is not there.
+    fn withdraw(&self, site: &Site, way: Way, token: &str) -> impl Future<Output = ()> + Send;
+}
+
+/// A change to prepare.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// Serve this version of the site's lineage, editing the vhost where its lines are missing or name other files.
+    Serve {
+        /// The site.
+        site: &'a Site,
+        /// The version to serve.
+        version: u32,
+        /// The leaf that must be served afterwards.
+        serves: Fingerprint,
+    },
+    /// Put our stateless line first in the blocks that answer the CA for the site.
+    Stateless {
+        /// The site.
+        site: &'a Site,
+        /// The account's thumbprint.
+        thumbprint: &'a str,
+    },
+}
+
+/// A certificate written to `archive/`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Staged {
+    /// Its number.
+    pub version: u32,
+    /// Its facts.
+    pub certificate: Certificate,
+    /// The file that nginx will read, once it is linked.
+    pub path: PathBuf,
+}
+
+/// What was seen on this host.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// The sites, in the order of the configuration.
+    pub sites: Vec<Site>,
+    /// What is wrong beyond any one site.
+    pub findings: Vec<Finding>,
+    /// Certificates that were read because they were not known, to be remembered.
+    pub read: Vec<(PathBuf, Seen)>,
+    /// Every file and folder whose change would change the answer.
+    pub watched: Vec<PathBuf>,
+}
+
+/// Certificate files read before, so that an unchanged one is not read again.
+pub type Known = HashMap<PathBuf, Seen>;
+
+/// What was read from one certificate file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What the file looked like then.
+    pub stamp: Stamp,
+    /// What the key's file looked like then.
+    pub key_stamp: Option<Stamp>,
+    /// The facts.
+    pub certificate: Certificate,
+    /// Whether the key fitted.
+    pub key_fits: bool,
+}
+
+/// What identifies the content of a file without reading it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The inode.
+    pub inode: u64,
+    /// The time of the last change, in nanoseconds since 1970.
+    pub modified_ns: i128,
+    /// The size in bytes.
+    pub size: u64,
+}
+
+/// Something on this host went wrong.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}{}{}", .0.explanation, if .0.detail.is_empty() { "" } else { ": " }, .0.detail)]
+pub struct HostFailure(pub Finding);

@@ -1,0 +1,137 @@
+//! When may a site that failed be tried again?
+//!
+//! | whose fault | again after |
+//! | --- | --- |
+//! | the site's, told by the CA | a day: a failed validation a day is what Let's Encrypt's pause limit forgives |
+//! | the site's, told by our own preflight | the next pass: it costs the CA nothing |
+//! | the CA's or the network's | 1, 10, 100 minutes, then 6 hours; never counted against the site |
+//! | a rate limit | the moment the CA names |
+//! | ours (disk, rights, nginx) | the next pass |
+//!
+//! [`Attempts`] is remembered, so a restart or a reload forgets nothing.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// The site's: DNS, a rule, a missing file. Somebody must mend it.
+    Site,
+    /// The CA's.
+    Ca,
+    /// The way between here and the CA.
+    Network,
+    /// This host's: disk, rights, nginx.
+    Host,
+}
+
+/// What is remembered of the failures since the last success.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// How many in a row with the same blame.
+    pub failures: u32,
+    /// Whose fault the last one was.
+    pub blame: Blame,
+    /// When the last one was.
+    pub last_at: Timestamp,
+    /// When to try again; not before.
+    pub retry_at: Timestamp,
+    /// What it was, for people.
+    pub cause: String,
+}
+
+impl Attempts {
+    /// Takes in one more failure.
+    ///
+    /// `asked_ca` tells a failure that the CA saw from one that our preflight stopped; `told` is the moment
+    /// the CA named, if it did.
+    #[must_use]
+    pub fn failed(
+        before: Option<&Self>,
+        blame: Blame,
+        asked_ca: bool,
+        told: Option<Timestamp>,
+        cause: String,
+        now: Timestamp,
+    ) -> Self {
+        let same = before.filter(|before| before.blame == blame);
+        let failures = same.map_or(0, |before| before.failures).saturating_add(1);
+        let usual = match blame {
+            Blame::Site if asked_ca => AFTER_REFUSED_VALIDATION,
+            Blame::Site | Blame::Host => SignedDuration::ZERO,
+            Blame::Ca | Blame::Network => {
+                let step = usize::try_from(failures - 1).unwrap_or(usize::MAX);
+                AFTER_OUTAGE.get(step).copied().unwrap_or(AFTER_LONG_OUTAGE)
+            }
+        };
+        let usual_at = now.checked_add(usual).unwrap_or(Timestamp::MAX);
+        // A moment that the CA names is taken as it is, but not one years away: that is a mistake of the CA's.
+        let latest = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
+        Self {
+            failures,
+            blame,
+            last_at: now,
+            retry_at: told.unwrap_or(usual_at).clamp(now, latest),
+            cause,
+        }
+    }
+}
+
+/// Refills Let's Encrypt's consecutive-failure bucket by exactly what one failure takes.
+const AFTER_REFUSED_VALIDATION: SignedDuration = SignedDuration::from_hours(24);
+
+/// The waits after the first failures that are not the site's (Let's Encrypt's integration guide).
+const AFTER_OUTAGE: [SignedDuration; 3] = [
+    SignedDuration::from_mins(1),
+    SignedDuration::from_mins(10),
+    SignedDuration::from_mins(100),
+];
+
+/// The wait after each further one.
+const AFTER_LONG_OUTAGE: SignedDuration = SignedDuration::from_hours(6);
+
+/// The longest wait that a CA's Retry-After can cause: its longest window is a week.
+const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempts, Blame};
+    use jiff::Timestamp;
+
+    fn waits(blame: Blame, asked_ca: bool) -> Vec<i64> {
+        let now: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
+        let mut before: Option<Attempts> = None;
+        let mut minutes = Vec::new();
+        for _ in 0..5 {
+            let after = Attempts::failed(before.as_ref(), blame, asked_ca, None, "x".into(), now);
+            minutes.push(after.retry_at.duration_since(now).as_secs() / 60);
+            before = Some(after);
+        }
+        minutes
+    }
+
+    #[test]
+    fn each_blame_has_its_waits() {
+        assert_eq!(waits(Blame::Ca, true), [1, 10, 100, 360, 360]);
+        assert_eq!(waits(Blame::Network, true), [1, 10, 100, 360, 360]);
+        assert_eq!(waits(Blame::Site, true), [1440; 5]);
+        assert_eq!(waits(Blame::Site, false), [0; 5]);
+        assert_eq!(waits(Blame::Host, false), [0; 5]);
+    }
+
+    #[test]
+    fn the_moment_the_ca_names_is_taken_within_reason() {
+        let now: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
+        let at = |told: &str| {
+            let told = Some(told.parse().unwrap());
+            Attempts::failed(None, Blame::Ca, true, told, "x".into(), now)
+                .retry_at
+                .to_string()
+        };
+        assert_eq!(at("2026-02-02T03:04:05Z"), "2026-02-02T03:04:05Z");
+        assert_eq!(at("2031-01-01T00:00:00Z"), "2026-02-09T00:00:00Z");
+        assert_eq!(at("2020-01-01T00:00:00Z"), "2026-02-01T00:00:00Z");
+    }
+}
