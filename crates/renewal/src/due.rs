@@ -8,6 +8,7 @@
 //! | there is no certificate | at once |
 //! | it is self-signed, which counts as none | at once |
 //! | its private key does not fit | at once |
+//! | it has expired | at once |
 //! | it does not cover a wanted name | at once |
 //! | the site's policy names a time before the end | then |
 //! | the CA suggests a window (ARI, RFC 9773 section 4.2) | at the chosen moment inside it |
@@ -52,6 +53,9 @@ pub enum Reason {
     /// nginx could not even start with the pair.
     #[error("the private key does not belong to the certificate")]
     KeyDoesNotFit,
+    /// Every visitor is warned already.
+    #[error("it expired on {0}")]
+    Expired(Timestamp),
     /// A name was added to the site.
     #[error("the certificate does not cover {0}")]
     NameNotCovered(Name),
@@ -98,10 +102,13 @@ pub fn due(
     if !current.key_fits {
         return at_once(Reason::KeyDoesNotFit);
     }
+    let end = certificate.valid.end();
+    if end <= now {
+        return at_once(Reason::Expired(end));
+    }
     if let Some(name) = certificate.missing(wanted) {
         return at_once(Reason::NameNotCovered(name.clone()));
     }
-    let end = certificate.valid.end();
     if let Some(before) = before_expiry {
         let at = end.checked_sub(before).unwrap_or(Timestamp::MIN);
         return Due {

@@ -176,7 +176,7 @@ fn checked_buckets(order: OrderFacts<'_>) -> Vec<(Bucket, &'static Limit)> {
             LimitKind::OrdersPerAccount => buckets.push((bucket(String::new()), limit)),
             LimitKind::CertificatesPerExactSet if order.replaces_in_window => {}
             LimitKind::CertificatesPerExactSet => {
-                buckets.push((bucket(set_scope(order.names)), limit))
+                buckets.push((bucket(set_scope(order.names)), limit));
             }
             LimitKind::FailuresPerName if order.replaces_in_window => {}
             LimitKind::FailuresPerName | LimitKind::OwnFailuresPerName => {

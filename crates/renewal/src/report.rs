@@ -105,4 +105,7 @@ pub struct Served {
     /// Why there was no handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Which server block answered, when it was not the site's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
 }

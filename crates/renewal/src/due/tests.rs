@@ -107,12 +107,12 @@ fn a_third_of_90_64_and_45_days_and_half_of_six() {
         expect!["2026-03-02T16:10:11Z: a third of its life is left"],
     );
     check(
-        "a.test | a.test | 2026-02-01 2026-02-07 | - | -",
-        expect!["2026-02-03T22:57:22Z: half of its life is left"],
+        "a.test | a.test | 2026-02-18 2026-02-24 | - | -",
+        expect!["2026-02-20T22:57:22Z: half of its life is left"],
     );
     check(
-        "a.test | a.test | 2026-02-01 2026-02-11 | - | -",
-        expect!["2026-02-05T22:15:36Z: half of its life is left"],
+        "a.test | a.test | 2026-02-18 2026-02-28 | - | -",
+        expect!["2026-02-22T22:15:36Z: half of its life is left"],
     );
 }
 

@@ -145,7 +145,7 @@ fn what_is_due_is_ordered_and_the_rest_is_left() {
         expect![[r#"
             a.test: order (a third of its life is left)
             b.test: leave until 2026-04-01T22:25:24Z (a third of its life is left)
-            c.test: order (a third of its life is left)
+            c.test: order (it expired on 2025-12-30T00:00:00Z)
             look again: 2026-02-20T00:00:00Z
         "#]],
     );

@@ -71,7 +71,7 @@ pub trait Host: Send + Sync {
     fn reload(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
     /// Looks at what each TLS address of the site serves for its domain, until `expected` is served
-    /// everywhere or `patience` is over.
+    /// everywhere or `patience` is over. Says which server block answered where another leaf is served.
     fn served(
         &self,
         site: &Site,
