@@ -1,1 +1,17 @@
-//! reconcile
+//! The driver: lease → look → plan → check → order → deploy → record.
+//!
+//! It owns order, retries, leases and recovery, and knows only the ports of crate `renewal`: not which CA, web
+//! server or database is behind them, nor what time it is. So whole years of it run in a simulation.
+//!
+//! [`pass::run`] makes one pass; [`service::serve`] makes passes when something is due, for as long as it is let.
+
+pub mod world;
+pub mod pass;
+pub mod service;
+
+mod checking;
+mod deploying;
+mod ordering;
+mod polling;
+mod recovering;
+mod tally;

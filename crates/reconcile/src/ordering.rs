@@ -1,0 +1,314 @@
+//! How does one site get a new certificate into its archive?
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::certificate::CertificateId;
+use renewal::challenge::Way;
+use renewal::finding::{Finding, FindingName};
+use renewal::ledger::{Ledger, OrderFacts};
+use renewal::name::Name;
+use renewal::names::Names;
+use renewal::ports::{
+    Authority as _, Clock as _, Event, Host as _, Memory as _, MemoryFailure, Observer as _,
+    OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged, Waiting,
+};
+use renewal::retry::Blame;
+use renewal::site::Site;
+
+use crate::tally::Failure;
+use crate::world::World;
+
+/// What all orders of a run share.
+pub(crate) struct Books {
+    ledger: Mutex<Ledger>,
+    /// Answers that are in place, so that an order that is broken off leaves none behind.
+    presented: Mutex<HashSet<(Name, Way, String)>>,
+}
+
+impl Books {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            presented: Mutex::default(),
+        }
+    }
+
+    /// Returns the answers that are still in place, and forgets them.
+    pub(crate) fn left_behind(&self) -> HashSet<(Name, Way, String)> {
+        std::mem::take(
+            &mut *self
+                .presented
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Ledger) -> R) -> R {
+        act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn presenting<R>(&self, act: impl FnOnce(&mut HashSet<(Name, Way, String)>) -> R) -> R {
+        act(&mut self
+            .presented
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the ledger, before anything is spent.
+    pub(crate) fn allows<W: World>(
+        &self,
+        world: &W,
+        site: &Site,
+        replaces: bool,
+    ) -> Result<(), Failure> {
+        let order = order_facts(site, replaces);
+        self.with(|ledger| ledger.allows(order, world.clock().now()))
+            .map_err(|refusal| Failure {
+                blame: Blame::Ca,
+                asked_ca: false,
+                retry_at: Some(refusal.retry_at),
+                findings: vec![
+                    Finding::new(
+                        FindingName::RateLimited,
+                        "the CA would refuse this order, so it is not placed",
+                    )
+                    .detail(refusal.to_string())
+                    .fix(format!(
+                        "nothing: it is tried again after {}",
+                        refusal.retry_at
+                    )),
+                ],
+            })
+    }
+}
+
+/// Orders a certificate and writes it to the archive; nothing that nginx reads is touched.
+pub(crate) async fn order<W: World>(
+    world: &Arc<W>,
+    books: &Books,
+    site: &Arc<Site>,
+    way: Way,
+    replaces: Option<CertificateId>,
+) -> Result<Staged, Failure> {
+    let domain = site.domain();
+    let in_window = replaces.is_some();
+    books.allows(&**world, site, in_window)?;
+    let memory = world.memory();
+    let open = memory.open_order(domain).map_err(forgot)?;
+    let oldest = world
+        .clock()
+        .now()
+        .checked_sub(ORDER_LIFE)
+        .unwrap_or(Timestamp::MIN);
+    let open = open.filter(|open| {
+        open.ca == site.policy.ca && open.names == site.wanted && open.placed_at > oldest
+    });
+    let kept = match &open {
+        Some(_) => world.host().kept_key(domain).await.map_err(Failure::host)?,
+        None => None,
+    };
+    // An order without its key, or a key without its order, is of no use.
+    let (key, resume) = match (kept, open) {
+        (Some(key), Some(open)) => (key, Some(open.url)),
+        _ => {
+            let key = world
+                .authority()
+                .make_key(site.policy.key_type)
+                .await
+                .map_err(refused)?;
+            world
+                .host()
+                .keep_key(domain, &key)
+                .await
+                .map_err(Failure::host)?;
+            (key, None)
+        }
+    };
+    let resumed = resume.is_some();
+    let request = OrderRequest {
+        ca: site.policy.ca.clone(),
+        names: site.wanted.clone(),
+        key,
+        profile: site.policy.profile.clone(),
+        replaces,
+        resume,
+    };
+    let desk = Desk {
+        world,
+        books,
+        site,
+        way,
+        fault: Mutex::new(None),
+    };
+    let answer = world.authority().order(&request, &desk).await;
+    if !resumed {
+        let spent =
+            books.with(|ledger| ledger.ordered(order_facts(site, in_window), world.clock().now()));
+        memory.spend(&spent).map_err(forgot)?;
+    }
+    let issued = match answer {
+        Ok(issued) => issued,
+        Err(failure) => return Err(settle_failure(&**world, books, site, failure)),
+    };
+    let spent =
+        books.with(|ledger| ledger.issued(order_facts(site, in_window), world.clock().now()));
+    memory.spend(&spent).map_err(forgot)?;
+    let staged = world
+        .host()
+        .stage(site, &request.key, &issued, world.clock().now())
+        .await;
+    if staged.is_ok() {
+        memory.remember_order(domain, None).map_err(forgot)?;
+    }
+    let staged = staged.map_err(|failure| {
+        // A certificate that must not be deployed was issued all the same: asking again at once would only
+        // spend another. A full disk is this host's, and the order can be taken up again.
+        let rejected = failure.0.name == FindingName::CertificateRejected;
+        if rejected {
+            if let Err(error) = memory.remember_order(domain, None) {
+                tracing::warn!(%domain, %error, "the order could not be forgotten");
+            }
+        }
+        let blame = if rejected { Blame::Ca } else { Blame::Host };
+        Failure {
+            blame,
+            asked_ca: rejected,
+            retry_at: None,
+            findings: vec![failure.0],
+        }
+    })?;
+    world.observer().saw(Event::Obtained(domain));
+    Ok(staged)
+}
+
+/// Takes a failed order into the books.
+fn settle_failure<W: World>(
+    world: &W,
+    books: &Books,
+    site: &Site,
+    failure: OrderFailure,
+) -> Failure {
+    let now = world.clock().now();
+    let spent = books.with(|ledger| {
+        let names = failure.failed_names.iter();
+        names
+            .flat_map(|name| ledger.failed(&site.policy.ca, name, now))
+            .collect::<Vec<_>>()
+    });
+    let mut answer = refused(failure.clone());
+    let forgotten = if failure.resumable {
+        Ok(())
+    } else {
+        world.memory().remember_order(site.domain(), None)
+    };
+    if let Err(error) = world.memory().spend(&spent).and(forgotten) {
+        answer.findings.extend(forgot(error).findings);
+    }
+    answer
+}
+
+fn refused(failure: OrderFailure) -> Failure {
+    Failure {
+        blame: failure.blame,
+        asked_ca: true,
+        retry_at: failure.retry_at,
+        findings: failure.findings,
+    }
+}
+
+pub(crate) fn forgot(failure: MemoryFailure) -> Failure {
+    let finding = Finding::new(FindingName::DiskFull, failure.what)
+        .detail(failure.cause)
+        .fix("make room or mend the rights of the state folder; nothing was ordered that is not on record");
+    Failure {
+        blame: Blame::Host,
+        asked_ca: false,
+        retry_at: None,
+        findings: vec![finding],
+    }
+}
+
+fn order_facts(site: &Site, replaces_in_window: bool) -> OrderFacts<'_> {
+    OrderFacts {
+        ca: &site.policy.ca,
+        names: &site.wanted,
+        same_set: renews_same_set(site, &site.wanted),
+        replaces_in_window,
+    }
+}
+
+/// Says whether the site's present certificate covers exactly these names, so that a new one is a renewal.
+fn renews_same_set(site: &Site, wanted: &Names) -> bool {
+    let current = site.current.as_ref().map(|current| &current.certificate);
+    current
+        .is_some_and(|certificate| !certificate.self_signed && wanted.same_set(&certificate.names))
+}
+
+/// Does the driver's part while the CA works on the order.
+struct Desk<'a, W: World> {
+    world: &'a Arc<W>,
+    books: &'a Books,
+    site: &'a Arc<Site>,
+    way: Way,
+    fault: Mutex<Option<MemoryFailure>>,
+}
+
+impl<W: World> OrderDesk for Desk<'_, W> {
+    fn placed(&self, url: &str) {
+        let order = OpenOrder {
+            ca: self.site.policy.ca.clone(),
+            url: url.to_owned(),
+            names: self.site.wanted.clone(),
+            placed_at: self.world.clock().now(),
+        };
+        if let Err(error) = self
+            .world
+            .memory()
+            .remember_order(self.site.domain(), Some(&order))
+        {
+            tracing::warn!(domain = %self.site.domain(), %error, "the order's URL could not be written down");
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    fn waiting(&self, waiting: Waiting) {
+        self.world
+            .observer()
+            .saw(Event::Ordering(self.site.domain(), waiting));
+    }
+
+    async fn present(
+        &self,
+        _name: &Name,
+        token: &str,
+        key_authorization: &str,
+    ) -> Result<(), PresentError> {
+        let fault = self
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(fault) = fault {
+            // Without its URL on record the order would be placed again after a crash.
+            return Err(PresentError(forgot(fault).findings.remove(0)));
+        }
+        let entry = (self.site.domain().clone(), self.way, token.to_owned());
+        self.books.presenting(|presented| presented.insert(entry));
+        self.world
+            .host()
+            .present(self.site, self.way, token, key_authorization)
+            .await
+    }
+
+    async fn withdraw(&self, _name: &Name, token: &str) {
+        self.world.host().withdraw(self.site, self.way, token).await;
+        let entry = (self.site.domain().clone(), self.way, token.to_owned());
+        self.books.presenting(|presented| presented.remove(&entry));
+    }
+}
+
+/// An order older than this is not taken up again: no CA keeps one open longer, and one that was fulfilled then
+/// holds an old certificate.
+const ORDER_LIFE: SignedDuration = SignedDuration::from_hours(6 * 24);

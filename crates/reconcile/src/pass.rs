@@ -1,0 +1,335 @@
+//! One pass: look, plan, check, order, deploy, record.
+//!
+//! Sites go through checking and ordering side by side, each on its own; they meet again when certificates are
+//! deployed, for that is where one test and one reload serve many. Nobody waits for a slow site longer than
+//! [`GATHER`].
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::finding::Finding;
+use renewal::name::Name;
+use renewal::plan::{Action, Item, Plan, Remembered, Wish, plan};
+use renewal::ports::{
+    Clock as _, Event, Host as _, HostFailure, Lease as _, LeaseHeld, Look, Memory as _,
+    MemoryFailure, Observer as _,
+};
+use renewal::report::{Outcome, Report, SiteReport};
+use renewal::site::Site;
+
+use crate::ordering::Books;
+use crate::polling;
+use crate::recovering;
+use crate::tally;
+use crate::world::{Stop, World};
+
+use self::work::{Due, Work};
+
+mod work;
+
+/// What a run is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Which sites, and how urgently.
+    pub wish: Wish,
+    /// Whether only to say what would be done. Nothing is written and no CA is asked.
+    pub dry_run: bool,
+    /// Whether to wait while another run is at work.
+    pub wait: bool,
+}
+
+/// A run that could not even begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another run is at work, or the lock cannot be used.
+    #[error(transparent)]
+    Lease(#[from] LeaseHeld),
+    /// Nothing can be said about this host.
+    #[error(transparent)]
+    Host(#[from] HostFailure),
+    /// What is remembered cannot be read or written.
+    #[error(transparent)]
+    Memory(#[from] MemoryFailure),
+    /// A name was asked for that no site here has.
+    #[error("no site here is called {name}")]
+    NoSuchSite {
+        /// What was asked for.
+        name: Name,
+        /// The domains of the sites that there are.
+        known: Vec<Name>,
+    },
+}
+
+/// A pass and what it saw, for those who plan the next one.
+#[derive(Debug)]
+pub struct Pass {
+    /// What came of it.
+    pub report: Report,
+    /// The sites as they were seen at its beginning.
+    pub sites: Vec<Arc<Site>>,
+    /// What is remembered of them at its end.
+    pub remembered: HashMap<Name, Remembered>,
+    /// Every file and folder whose change would change what was seen.
+    pub watched: Vec<PathBuf>,
+}
+
+/// Makes one pass.
+///
+/// # Errors
+///
+/// When it could not begin. What goes wrong with one site is in the report.
+pub async fn run<W: World>(
+    world: &Arc<W>,
+    request: &Request,
+    stop: &Stop,
+) -> Result<Pass, RunError> {
+    let started_at = world.clock().now();
+    // Held until the end; a dry run changes nothing and needs no lock.
+    let _held = if request.dry_run {
+        None
+    } else {
+        Some(lease(&**world, request.wait, stop).await?)
+    };
+    let known = world.memory().known()?;
+    let mut look = world.host().look(&known).await?;
+    let mut sites: Vec<Arc<Site>> = std::mem::take(&mut look.sites)
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let wish = resolve(&request.wish, &sites)?;
+    let mut remembered = world.memory().remembered()?;
+    let mut reloads = 0;
+    let mut findings = std::mem::take(&mut look.findings);
+    if !request.dry_run {
+        remember(&**world, &look)?;
+        let recovered = recovering::recover(&**world, &sites, &known).await?;
+        reloads += recovered.reloads;
+        findings.extend(recovered.findings);
+        if recovered.changed {
+            // Finished deployments change what is linked: look again, or the plan is about yesterday.
+            look = world.host().look(&known).await?;
+            remember(&**world, &look)?;
+            sites = std::mem::take(&mut look.sites)
+                .into_iter()
+                .map(Arc::new)
+                .collect();
+        }
+        let asked: Vec<_> = sites
+            .iter()
+            .filter(|site| wish.includes(site.domain()))
+            .cloned()
+            .collect();
+        polling::poll(&**world, &asked, &mut remembered).await?;
+    }
+    let now = world.clock().now();
+    let plan = plan(
+        sites
+            .iter()
+            .map(|site| (&**site, remembered.get(site.domain()))),
+        &wish,
+        now,
+    );
+    announce(&**world, &plan, &findings);
+    let mut reports: Vec<SiteReport> = plan
+        .items
+        .iter()
+        .map(|item| at_rest(item, request.dry_run))
+        .collect();
+    if !request.dry_run {
+        let due = due_items(&plan, &sites);
+        if !due.is_empty() {
+            let books = Books::new(world.memory().ledger()?);
+            let mut work = Work::new(
+                Arc::clone(world),
+                books,
+                known,
+                remembered.clone(),
+                stop.clone(),
+            );
+            work.carry_out(due, &mut reports).await;
+            reloads += work.reloads;
+        }
+    }
+    for report in &reports {
+        world.observer().saw(Event::Finished(report));
+    }
+    let wake_at = next_wake(&plan, &reports, now);
+    drop(plan);
+    refresh(&**world, &mut remembered, &reports)?;
+    let finished_at = world.clock().now();
+    let report = Report {
+        started_at,
+        finished_at,
+        reloads,
+        sites: reports,
+        findings,
+        wake_at,
+    };
+    world.observer().saw(Event::Over(&report));
+    Ok(Pass {
+        report,
+        sites,
+        remembered,
+        watched: look.watched,
+    })
+}
+
+async fn lease<W: World>(
+    world: &W,
+    wait: bool,
+    stop: &Stop,
+) -> Result<<W::Lease as renewal::ports::Lease>::Held, LeaseHeld> {
+    loop {
+        match world.lease().take() {
+            Ok(held) => return Ok(held),
+            Err(LeaseHeld::By(_)) if wait && !stop.wished() => {
+                let again = world
+                    .clock()
+                    .now()
+                    .checked_add(LEASE_POLL)
+                    .unwrap_or(Timestamp::MAX);
+                world.clock().wait_until(again).await;
+            }
+            Err(held) => return Err(held),
+        }
+    }
+}
+
+/// Replaces each name that was asked for by the domain of the site that has it.
+fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
+    let Some(asked) = &wish.only else {
+        return Ok(wish.clone());
+    };
+    let mut by_name: HashMap<&str, &Name> = HashMap::new();
+    for site in sites {
+        let written = site
+            .servers
+            .iter()
+            .flat_map(|server| server.names.iter().map(String::as_str));
+        for name in written.chain(site.wanted.iter().map(Name::as_str)) {
+            by_name.entry(name).or_insert(site.domain());
+        }
+    }
+    // A domain goes before the same name as another site's alias.
+    for site in sites {
+        by_name.insert(site.domain().as_str(), site.domain());
+    }
+    let mut only = HashSet::new();
+    for name in asked {
+        let Some(domain) = by_name.get(name.as_str()) else {
+            let known = sites.iter().map(|site| site.domain().clone()).collect();
+            return Err(RunError::NoSuchSite {
+                name: name.clone(),
+                known,
+            });
+        };
+        only.insert((*domain).clone());
+    }
+    Ok(Wish {
+        only: Some(only),
+        ..wish.clone()
+    })
+}
+
+fn remember<W: World>(world: &W, look: &Look) -> Result<(), MemoryFailure> {
+    if look.read.is_empty() {
+        Ok(())
+    } else {
+        world.memory().remember_seen(&look.read)
+    }
+}
+
+fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {
+    let due = plan
+        .items
+        .iter()
+        .filter(|item| matches!(item.action, Action::Order { .. } | Action::Deploy(_)))
+        .count();
+    world.observer().saw(Event::Planned {
+        sites: plan.items.len(),
+        due,
+    });
+    for finding in findings {
+        world.observer().saw(Event::Found(None, finding));
+    }
+}
+
+/// Says of one site what the plan says; what is to be done is filled in when it was.
+fn at_rest(item: &Item<'_>, dry_run: bool) -> SiteReport {
+    let reason = item.due.reason.to_string();
+    match &item.action {
+        Action::Leave => tally::planned(item, Outcome::NotDue, reason),
+        Action::Skip(why) => tally::planned(item, Outcome::Skipped, why.to_string()),
+        Action::Postpone(until) => {
+            let mut report = tally::planned(item, Outcome::Postponed, reason);
+            report.retry_at = Some(*until);
+            report
+        }
+        Action::Deploy(_) | Action::Order { .. } if dry_run => {
+            tally::planned(item, Outcome::WouldRenew, reason)
+        }
+        // Until it is done, it is not: a run that stops early reports it so.
+        Action::Deploy(_) | Action::Order { .. } => {
+            tally::planned(item, Outcome::Postponed, reason)
+        }
+    }
+}
+
+fn due_items(plan: &Plan<'_>, sites: &[Arc<Site>]) -> Vec<Due> {
+    let by_domain: HashMap<&Name, &Arc<Site>> =
+        sites.iter().map(|site| (site.domain(), site)).collect();
+    let items = plan.items.iter().enumerate();
+    items
+        .filter(|(_, item)| matches!(item.action, Action::Deploy(_) | Action::Order { .. }))
+        .filter_map(|(index, item)| {
+            let site = Arc::clone(by_domain.get(item.site.domain())?);
+            Some(Due {
+                index,
+                site,
+                action: item.action.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Takes what the work remembered of each site's failures into what the caller holds.
+fn refresh<W: World>(
+    world: &W,
+    remembered: &mut HashMap<Name, Remembered>,
+    reports: &[SiteReport],
+) -> Result<(), MemoryFailure> {
+    let mut anew = world.memory().remembered()?;
+    for report in reports {
+        if let Some(known) = anew.remove(report.domain()) {
+            remembered.insert(report.domain().clone(), known);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the first moment at which there may be something to do.
+fn next_wake(plan: &Plan<'_>, reports: &[SiteReport], now: Timestamp) -> Option<Timestamp> {
+    let worked = reports.iter().filter_map(|report| match report.outcome {
+        Outcome::Failed | Outcome::Postponed => Some(report.retry_at.unwrap_or(now)),
+        // Its window is asked for soon, and its due moment is worked out then.
+        Outcome::Issued | Outcome::Renewed => Some(now),
+        Outcome::NotDue | Outcome::WouldRenew | Outcome::Skipped => None,
+    });
+    let rest = plan.wake_at.filter(|at| *at > now);
+    let resting = plan
+        .items
+        .iter()
+        .filter(|item| matches!(item.action, Action::Leave))
+        .map(|item| item.due.at)
+        .min();
+    worked.chain(rest).chain(resting).min()
+}
+
+/// How long an obtained certificate may wait for the others of its batch.
+pub const GATHER: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often a waiting run looks whether the lock is free.
+const LEASE_POLL: SignedDuration = SignedDuration::from_millis(200);

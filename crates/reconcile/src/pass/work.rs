@@ -1,0 +1,287 @@
+//! The part of a pass that costs something: everything that is due, carried out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::name::Name;
+use renewal::plan::{Action, Remembered};
+use renewal::ports::{Clock as _, Host as _, Known, Staged};
+use renewal::report::SiteReport;
+use renewal::retry::Blame;
+use renewal::site::Site;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::deploying::{Job, JobKind, deploy, not_served, verify};
+use crate::ordering::Books;
+use crate::pass::GATHER;
+use crate::tally::{self, Failure};
+use crate::world::{Stop, World};
+
+use self::lines::{Lines, Need};
+use self::task::{Progress, Task};
+
+mod lines;
+mod outcome;
+mod task;
+
+/// A site with something to do.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    /// Its place among the reports.
+    pub(super) index: usize,
+    /// The site.
+    pub(super) site: Arc<Site>,
+    /// What to do.
+    pub(super) action: Action,
+}
+
+/// All that is due, while it is carried out.
+pub(super) struct Work<W: World> {
+    world: Arc<W>,
+    books: Arc<Books>,
+    known: Known,
+    remembered: HashMap<Name, Remembered>,
+    stop: Stop,
+    checks: Arc<Semaphore>,
+    orders: Arc<Semaphore>,
+    tasks: JoinSet<(Due, Progress)>,
+    /// Which site each task is about, for the one that dies.
+    running: HashMap<tokio::task::Id, usize>,
+    lines: Lines,
+    obtained: Vec<(Due, Staged)>,
+    /// When the obtained certificates must wait no longer.
+    deploy_by: Timestamp,
+    /// When orders in flight are broken off; set once the end is wished for.
+    break_off_at: Option<Timestamp>,
+    /// How often nginx was reloaded.
+    pub(super) reloads: u32,
+}
+
+impl<W: World> Work<W> {
+    pub(super) fn new(
+        world: Arc<W>,
+        books: Books,
+        known: Known,
+        remembered: HashMap<Name, Remembered>,
+        stop: Stop,
+    ) -> Self {
+        let jobs = world.settings().jobs.max(1);
+        Self {
+            world,
+            books: Arc::new(books),
+            known,
+            remembered,
+            stop,
+            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            orders: Arc::new(Semaphore::new(jobs)),
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            lines: Lines::default(),
+            obtained: Vec::new(),
+            deploy_by: Timestamp::MAX,
+            break_off_at: None,
+            reloads: 0,
+        }
+    }
+
+    /// Carries out what is due, and writes what came of it into the reports.
+    pub(super) async fn carry_out(&mut self, due: Vec<Due>, reports: &mut [SiteReport]) {
+        for due in due {
+            match due.action {
+                Action::Deploy(version) => {
+                    if let Some(staged) = staged_earlier(&due.site, version) {
+                        self.obtained(due, staged);
+                    }
+                }
+                Action::Order { .. } => self.spawn(due, None),
+                Action::Leave | Action::Skip(_) | Action::Postpone(_) => {}
+            }
+        }
+        while self.gather(reports).await {
+            if self.tasks.is_empty() && self.lines.anyone_waits() {
+                self.insert_lines(reports).await;
+            }
+            if self.tasks.is_empty() || self.world.clock().now() >= self.deploy_by {
+                self.deploy_obtained(reports).await;
+            }
+        }
+        self.withdraw_left_behind(reports).await;
+        self.reloads += self.lines.close(&*self.world).await;
+    }
+
+    fn spawn(&mut self, due: Due, inserted: Option<Need>) {
+        let task = Task {
+            world: Arc::clone(&self.world),
+            books: Arc::clone(&self.books),
+            stop: self.stop.clone(),
+            checks: Arc::clone(&self.checks),
+            orders: Arc::clone(&self.orders),
+        };
+        let index = due.index;
+        let handle = self.tasks.spawn(async move {
+            let progress = task.run(&due, inserted).await;
+            (due, progress)
+        });
+        self.running.insert(handle.id(), index);
+    }
+
+    /// Waits for the next task to end, or for a moment at which something else is to be done; says whether
+    /// anything is left.
+    async fn gather(&mut self, reports: &mut [SiteReport]) -> bool {
+        if self.tasks.is_empty() {
+            return self.lines.anyone_waits() || !self.obtained.is_empty();
+        }
+        let clock = self.world.clock();
+        let break_off_at = self.break_off_at.unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            done = self.tasks.join_next_with_id() => match done {
+                Some(Ok((id, (due, progress)))) => {
+                    self.running.remove(&id);
+                    self.take_in(due, progress, reports);
+                }
+                Some(Err(error)) => self.task_died(&error, reports),
+                None => {}
+            },
+            () = clock.wait_until(self.deploy_by) => {}
+            () = clock.wait_until(break_off_at) => self.tasks.abort_all(),
+            () = self.stop.wait(), if self.break_off_at.is_none() => {
+                self.break_off_at = clock.now().checked_add(STOP_PATIENCE).ok();
+            }
+        }
+        true
+    }
+
+    fn take_in(&mut self, due: Due, progress: Progress, reports: &mut [SiteReport]) {
+        match progress {
+            Progress::NeedsLine(need) => self.lines.wait(due, need),
+            Progress::Obtained(staged) => self.obtained(due, staged),
+            Progress::Useless(failure) => {
+                self.lines.useless(due.site.domain());
+                self.failed(&due, failure, reports);
+            }
+            Progress::Failed(failure) => self.failed(&due, failure, reports),
+            // What is not begun is reported as it stands: postponed.
+            Progress::Stopped => {}
+        }
+    }
+
+    fn obtained(&mut self, due: Due, staged: Staged) {
+        if self.obtained.is_empty() {
+            self.deploy_by = self
+                .world
+                .clock()
+                .now()
+                .checked_add(GATHER)
+                .unwrap_or(Timestamp::MAX);
+        }
+        self.obtained.push((due, staged));
+    }
+
+    fn task_died(&mut self, error: &tokio::task::JoinError, reports: &mut [SiteReport]) {
+        let Some(index) = self.running.remove(&error.id()) else {
+            return;
+        };
+        if error.is_cancelled() {
+            return;
+        }
+        tracing::error!(domain = %reports[index].domain(), %error, "a defect of clpctl");
+        tally::failed(&mut reports[index], Vec::new());
+        reports[index].reason =
+            "clpctl has a defect, which ended the work on this site; see its log".into();
+    }
+
+    async fn deploy_obtained(&mut self, reports: &mut [SiteReport]) {
+        let obtained = std::mem::take(&mut self.obtained);
+        self.deploy_by = Timestamp::MAX;
+        if obtained.is_empty() {
+            return;
+        }
+        let jobs = obtained.iter().map(|(due, staged)| Job {
+            site: Arc::clone(&due.site),
+            kind: JobKind::Serve {
+                version: staged.version,
+                serves: staged.certificate.sha256,
+            },
+        });
+        let mut deployed = deploy(&*self.world, jobs.collect()).await;
+        self.reloads += deployed.reloads;
+        let mut seen = verify(&*self.world, &mut deployed.batches, &self.known).await;
+        for (due, staged) in obtained {
+            let domain = due.site.domain();
+            if let Some(findings) = deployed.refused.remove(domain) {
+                let failure = Failure {
+                    blame: Blame::Host,
+                    asked_ca: false,
+                    retry_at: None,
+                    findings,
+                };
+                self.failed(&due, failure, reports);
+                continue;
+            }
+            let verified = seen.remove(domain);
+            let served = verified
+                .as_ref()
+                .map(|verified| verified.served.clone())
+                .unwrap_or_default();
+            if let Some(finding) =
+                verified.and_then(|verified| not_served(&verified.site, &verified.served))
+            {
+                let failure = Failure {
+                    blame: Blame::Host,
+                    asked_ca: false,
+                    retry_at: None,
+                    findings: vec![finding],
+                };
+                reports[due.index].served = served;
+                self.failed(&due, failure, reports);
+                continue;
+            }
+            self.succeeded(&due, &staged, served, reports);
+        }
+    }
+
+    async fn withdraw_left_behind(&self, reports: &[SiteReport]) {
+        let left = self.books.left_behind();
+        if left.is_empty() {
+            return;
+        }
+        let domains: HashSet<&Name> = reports.iter().map(SiteReport::domain).collect();
+        let look = self.world.host().look(&self.known).await;
+        let sites = look.map(|look| look.sites).unwrap_or_default();
+        for (domain, way, token) in left {
+            if let Some(site) = sites
+                .iter()
+                .find(|site| *site.domain() == domain && domains.contains(&domain))
+            {
+                self.world.host().withdraw(site, way, &token).await;
+            }
+        }
+    }
+}
+
+/// Returns what the look saw of a version that was obtained by an earlier run.
+fn staged_earlier(site: &Site, version: u32) -> Option<Staged> {
+    let undeployed = site
+        .undeployed
+        .as_ref()
+        .filter(|undeployed| undeployed.version == version)?;
+    let path = site
+        .current
+        .as_ref()
+        .map(|current| current.path.clone())
+        .unwrap_or_default();
+    Some(Staged {
+        version,
+        certificate: undeployed.certificate.clone(),
+        path,
+    })
+}
+
+/// Checks are a DNS question and a request to our own nginx each.
+const CHECKS_AT_ONCE: usize = 32;
+
+/// How long orders in flight may go on once the end is wished for. Well below systemd's 90 s, so that what
+/// they lead to is still deployed.
+const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(20);

@@ -1,0 +1,143 @@
+//! One site, from the check to the archive, on its own.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::challenge::Way;
+use renewal::finding::Finding;
+use renewal::plan::Action;
+use renewal::ports::{Authority as _, Clock as _, Event, Observer as _, Staged};
+use renewal::retry::Blame;
+use renewal::site::Site;
+use tokio::sync::Semaphore;
+
+use super::Due;
+use super::lines::Need;
+use crate::checking::{Checked, check, probe};
+use crate::ordering::{Books, order};
+use crate::tally::Failure;
+use crate::world::{Stop, World};
+
+/// What a site's task shares with the others.
+pub(super) struct Task<W: World> {
+    pub(super) world: Arc<W>,
+    pub(super) books: Arc<Books>,
+    pub(super) stop: Stop,
+    pub(super) checks: Arc<Semaphore>,
+    pub(super) orders: Arc<Semaphore>,
+}
+
+/// How far a site's task came.
+pub(super) enum Progress {
+    /// No way works until our line is in the vhost.
+    NeedsLine(Need),
+    /// The certificate is in the archive.
+    Obtained(Staged),
+    /// Our line is in the vhost and did not help.
+    Useless(Failure),
+    /// It went wrong.
+    Failed(Failure),
+    /// The end was wished for before it began.
+    Stopped,
+}
+
+impl<W: World> Task<W> {
+    /// Takes the site from the check to the archive. `inserted` is what it needed and has got.
+    pub(super) async fn run(&self, due: &Due, inserted: Option<Need>) -> Progress {
+        if self.stop.wished() {
+            return Progress::Stopped;
+        }
+        let site = &due.site;
+        let replaces = match &due.action {
+            Action::Order { replaces } => replaces.clone(),
+            Action::Leave | Action::Skip(_) | Action::Postpone(_) | Action::Deploy(_) => None,
+        };
+        // Asked first: a site that must wait is not even looked at from outside.
+        if let Err(failure) = self.books.allows(&*self.world, site, replaces.is_some()) {
+            return Progress::Failed(failure);
+        }
+        let way = match self.find_way(site, inserted).await {
+            Ok(way) => way,
+            Err(progress) => return progress,
+        };
+        // The semaphore is never closed.
+        let _order = self.orders.acquire().await;
+        if self.stop.wished() {
+            return Progress::Stopped;
+        }
+        match order(&self.world, &self.books, site, way, replaces).await {
+            Ok(staged) => Progress::Obtained(staged),
+            Err(failure) => Progress::Failed(failure),
+        }
+    }
+
+    async fn find_way(&self, site: &Site, inserted: Option<Need>) -> Result<Way, Progress> {
+        let _check = self.checks.acquire().await;
+        self.world.observer().saw(Event::Checking(site.domain()));
+        if let Some(need) = inserted {
+            return self.wait_for_line(site, need).await;
+        }
+        let thumbprint = self
+            .world
+            .authority()
+            .thumbprint(&site.policy.ca)
+            .await
+            .map_err(|failure| {
+                Progress::Failed(Failure {
+                    blame: failure.blame,
+                    asked_ca: true,
+                    retry_at: failure.retry_at,
+                    findings: failure.findings,
+                })
+            })?;
+        match check(&*self.world, site, &thumbprint).await {
+            Checked::Works(way) => Ok(way),
+            Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
+                thumbprint,
+                stumbled,
+            })),
+            Checked::Hopeless(findings) => Err(Progress::Failed(not_reachable(findings))),
+        }
+    }
+
+    /// Probes until nginx's new workers answer with the inserted line, or the patience is over.
+    async fn wait_for_line(&self, site: &Site, need: Need) -> Result<Way, Progress> {
+        let clock = self.world.clock();
+        let patience = clock
+            .now()
+            .checked_add(LINE_PATIENCE)
+            .unwrap_or(Timestamp::MAX);
+        loop {
+            let Err(findings) = probe(&*self.world, site, Way::Stateless, &need.thumbprint).await
+            else {
+                return Ok(Way::Stateless);
+            };
+            if clock.now() >= patience || self.stop.wished() {
+                let stumbled = if need.stumbled.is_empty() {
+                    findings
+                } else {
+                    need.stumbled
+                };
+                return Err(Progress::Useless(not_reachable(stumbled)));
+            }
+            clock
+                .wait_until(clock.now().checked_add(LINE_POLL).unwrap_or(patience))
+                .await;
+        }
+    }
+}
+
+fn not_reachable(findings: Vec<Finding>) -> Failure {
+    Failure {
+        blame: Blame::Site,
+        asked_ca: false,
+        retry_at: None,
+        findings,
+    }
+}
+
+/// How long a reload may take until an inserted line answers.
+const LINE_PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// How often it is looked for.
+const LINE_POLL: SignedDuration = SignedDuration::from_millis(50);

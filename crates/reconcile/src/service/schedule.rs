@@ -1,0 +1,132 @@
+//! At which moment is which site to be looked at, or its CA to be asked?
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::due::due;
+use renewal::name::Name;
+use renewal::plan::Remembered;
+use renewal::report::{Outcome, Report};
+use renewal::site::Site;
+
+/// The moments of all sites, the first at the top.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    moments: BinaryHeap<Reverse<(Timestamp, Kind, usize)>>,
+}
+
+/// What is to be done at a moment.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Kind {
+    /// A pass.
+    Pass,
+    /// The site's CA is asked for its window.
+    Poll,
+}
+
+impl Schedule {
+    /// Works out the moments after a pass.
+    pub(super) fn new(
+        sites: &[Arc<Site>],
+        remembered: &HashMap<Name, Remembered>,
+        report: &Report,
+        now: Timestamp,
+    ) -> Self {
+        let mut schedule = Self::only(later(now, LOOK_AT_LEAST));
+        let reports: HashMap<&Name, _> = report
+            .sites
+            .iter()
+            .map(|site| (site.domain(), site))
+            .collect();
+        for (index, site) in sites.iter().enumerate() {
+            match reports
+                .get(site.domain())
+                .map(|report| (report.outcome, report.retry_at))
+            {
+                // What failed without costing the CA anything may be tried again at once, but a service that
+                // did so would do nothing else.
+                Some((Outcome::Failed | Outcome::Postponed, retry_at)) => {
+                    let at = retry_at.unwrap_or(now).max(later(now, RETRY_LEAST));
+                    schedule.moments.push(Reverse((at, Kind::Pass, index)));
+                }
+                // What was seen at the beginning of the pass is not what is there now.
+                Some((Outcome::Issued | Outcome::Renewed, _)) => {
+                    schedule.moments.push(Reverse((now, Kind::Pass, index)));
+                }
+                Some((Outcome::NotDue | Outcome::WouldRenew, _)) => {
+                    schedule.reschedule(index, site, remembered.get(site.domain()), now);
+                }
+                Some((Outcome::Skipped, _)) | None => {}
+            }
+        }
+        schedule
+    }
+
+    /// A pass at `moment`, and nothing else.
+    pub(super) fn only(moment: Timestamp) -> Self {
+        Self {
+            moments: BinaryHeap::from([Reverse((moment, Kind::Pass, NOBODY))]),
+        }
+    }
+
+    /// Returns the first moment.
+    pub(super) fn next(&self, now: Timestamp) -> Timestamp {
+        self.moments
+            .peek()
+            .map_or_else(|| later(now, LOOK_AT_LEAST), |Reverse((at, ..))| *at)
+    }
+
+    /// Takes out what is to be done by now, when it is nothing but questions to CAs; returns whose.
+    pub(super) fn polls_only(&mut self, now: Timestamp) -> Option<Vec<usize>> {
+        let mut polls = Vec::new();
+        while let Some(Reverse((at, kind, index))) = self.moments.peek().copied() {
+            if at > now {
+                break;
+            }
+            if kind == Kind::Pass {
+                return None;
+            }
+            self.moments.pop();
+            polls.push(index);
+        }
+        Some(polls)
+    }
+
+    /// Puts a site's next moments in, from what is known of it now.
+    pub(super) fn reschedule(
+        &mut self,
+        index: usize,
+        site: &Site,
+        known: Option<&Remembered>,
+        now: Timestamp,
+    ) {
+        let suggestion = known.and_then(|known| known.suggestion.as_ref());
+        let due = due(
+            &site.wanted,
+            site.current.as_ref(),
+            site.policy.before_expiry,
+            suggestion,
+            now,
+        );
+        self.moments.push(Reverse((due.at, Kind::Pass, index)));
+        if let Some(suggestion) = suggestion.filter(|suggestion| suggestion.poll_at < due.at) {
+            self.moments
+                .push(Reverse((suggestion.poll_at, Kind::Poll, index)));
+        }
+    }
+}
+
+fn later(moment: Timestamp, wait: SignedDuration) -> Timestamp {
+    moment.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Stands for no site in particular.
+const NOBODY: usize = usize::MAX;
+
+/// A pass is made at least this often, for what no watch shows: a certificate replaced by hand, say.
+const LOOK_AT_LEAST: SignedDuration = SignedDuration::from_hours(24);
+
+/// The shortest wait before what failed is tried again.
+const RETRY_LEAST: SignedDuration = SignedDuration::from_mins(10);
