@@ -134,7 +134,10 @@ fn answer(dns: &Dns, name: &str, kind: u16) -> Option<Vec<u8>> {
         } else {
             name.len() + 2
         };
-    let length = usize::from(u16::from_be_bytes([*reply.get(name_ends + 8)?, *reply.get(name_ends + 9)?]));
+    let length = usize::from(u16::from_be_bytes([
+        *reply.get(name_ends + 8)?,
+        *reply.get(name_ends + 9)?,
+    ]));
     let data = name_ends + 10;
     (answers > 0).then(|| reply[data..data + length].to_vec())
 }
