@@ -277,7 +277,7 @@ fn each(kind: fn(&Path) -> bool, mut look: impl FnMut(&File, &mut dyn FnMut(usiz
             text: String::from_utf8_lossy(&text).into_owned(),
         };
         look(&file, &mut |line, complaint| {
-            complaints.push(format!("{}:{line}: {complaint}", file.path.display()))
+            complaints.push(format!("{}:{line}: {complaint}", file.path.display()));
         });
     }
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
