@@ -1,0 +1,97 @@
+//! What does the real certbot make of a host, and of the files we leave?
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::pebble::Pebble;
+use crate::program::Program;
+
+/// Lets certbot obtain a certificate for the names through files in the document root. The first name becomes
+/// the lineage's name; everything certbot keeps lies in `letsencrypt`.
+///
+/// # Panics
+///
+/// When certbot is not installed or fails; the message holds what it said.
+#[track_caller]
+pub fn issue(letsencrypt: &Path, pebble: &Pebble, document_root: &Path, names: &[&str]) {
+    let mut program = certbot(letsencrypt)
+        .args([
+            "certonly",
+            "--non-interactive",
+            "--agree-tos",
+            "--register-unsafely-without-email",
+        ])
+        .args(["--server", &pebble.directory()])
+        .env("REQUESTS_CA_BUNDLE", pebble.ca_bundle())
+        .args(["--webroot", "--webroot-path"])
+        .arg(document_root);
+    for name in names {
+        program = program.args(["--domain", name]);
+    }
+    let output = program.run();
+    assert!(
+        output.ok(),
+        "certbot failed:\n{}\n{}\n{}",
+        output.stdout,
+        output.stderr,
+        pebble.log()
+    );
+}
+
+/// Returns what `certbot certificates` says about the lineages in `letsencrypt`.
+///
+/// # Panics
+///
+/// When certbot is not installed or fails.
+#[must_use]
+#[track_caller]
+pub fn certificates(letsencrypt: &Path) -> String {
+    let output = certbot(letsencrypt).arg("certificates").run();
+    assert!(
+        output.ok(),
+        "certbot failed:\n{}\n{}",
+        output.stdout,
+        output.stderr
+    );
+    format!("{}{}", output.stdout, output.stderr)
+}
+
+fn certbot(letsencrypt: &Path) -> Program {
+    let folder = |name: &str| letsencrypt.with_file_name(name);
+    Program::new("certbot")
+        .arg("--config-dir")
+        .arg(letsencrypt)
+        .arg("--work-dir")
+        .arg(folder("certbot-work"))
+        .arg("--logs-dir")
+        .arg(folder("certbot-logs"))
+        .limit(LIMIT)
+}
+
+/// How long certbot may take: it loads for a second, and polls at leisure.
+const LIMIT: Duration = Duration::from_secs(180);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::{Nginx, Site};
+    use crate::openssl;
+
+    #[test]
+    fn a_certificate_is_issued_and_listed() {
+        let nginx = Nginx::start([Site::plain("a.test").also("www.a.test")]);
+        let pebble = Pebble::settings(nginx.http_port(), nginx.https_port()).start();
+        let folder = tempfile::tempdir().unwrap();
+        let letsencrypt = folder.path().join("letsencrypt");
+        issue(
+            &letsencrypt,
+            &pebble,
+            &nginx.document_root("a.test"),
+            &["a.test", "www.a.test"],
+        );
+        let fullchain = letsencrypt.join("live/a.test/fullchain.pem");
+        assert_eq!(openssl::verify(&pebble.root(), &fullchain), Ok(()));
+        assert!(openssl::covers(&fullchain, "www.a.test"));
+        assert!(certificates(&letsencrypt).contains("Certificate Name: a.test"));
+    }
+}
