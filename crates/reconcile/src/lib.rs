@@ -15,3 +15,6 @@ mod ordering;
 mod polling;
 mod recovering;
 mod tally;
+
+#[cfg(test)]
+mod fakes;

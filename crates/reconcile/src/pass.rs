@@ -333,3 +333,6 @@ pub const GATHER: SignedDuration = SignedDuration::from_secs(30);
 
 /// How often a waiting run looks whether the lock is free.
 const LEASE_POLL: SignedDuration = SignedDuration::from_millis(200);
+
+#[cfg(test)]
+mod tests;
