@@ -1,0 +1,121 @@
+//! The port, method by method: each names what it does and asks the table that knows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use renewal::deployment::Deployment;
+use renewal::ledger::{Bucket, Ledger};
+use renewal::name::Name;
+use renewal::plan::Remembered;
+use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, OpenOrder, Progress, Seen};
+use renewal::retry::Attempts;
+use renewal::suggestion::Suggestion;
+
+use super::{Database, files, history, journal, sites, spent};
+
+impl Memory for Database {
+    fn remembered(&self) -> Result<HashMap<Name, Remembered>, MemoryFailure> {
+        self.read("read the sites' schedule from", sites::all)
+    }
+
+    fn remember_suggestions(
+        &self,
+        suggestions: &[(Name, Suggestion)],
+    ) -> Result<(), MemoryFailure> {
+        if suggestions.is_empty() {
+            return Ok(());
+        }
+        self.write("write the CA's suggested windows to", |transaction| {
+            sites::write_suggestions(transaction, suggestions)
+        })
+    }
+
+    fn remember_attempts(
+        &self,
+        domain: &Name,
+        attempts: Option<&Attempts>,
+    ) -> Result<(), MemoryFailure> {
+        self.write("write a site's failures to", |transaction| {
+            sites::write_attempts(transaction, domain, attempts)
+        })
+    }
+
+    fn known(&self) -> Result<Known, MemoryFailure> {
+        self.read("read the known certificate files from", files::all)
+    }
+
+    fn remember_seen(&self, seen: &[(PathBuf, Seen)]) -> Result<(), MemoryFailure> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        self.write("write the known certificate files to", |transaction| {
+            files::write(transaction, seen)
+        })
+    }
+
+    fn ledger(&self) -> Result<Ledger, MemoryFailure> {
+        self.read("read the ledger from", spent::all)
+            .map(Ledger::new)
+    }
+
+    fn spend(&self, spent: &[(Bucket, Timestamp)]) -> Result<(), MemoryFailure> {
+        if spent.is_empty() {
+            return Ok(());
+        }
+        self.write("write the ledger to", |transaction| {
+            spent::write(transaction, spent)
+        })
+    }
+
+    fn open_order(&self, domain: &Name) -> Result<Option<OpenOrder>, MemoryFailure> {
+        self.read("read a site's open order from", |connection| {
+            journal::order(connection, domain)
+        })
+    }
+
+    fn remember_order(
+        &self,
+        domain: &Name,
+        order: Option<&OpenOrder>,
+    ) -> Result<(), MemoryFailure> {
+        self.write("write a site's open order to", |transaction| {
+            journal::write_order(transaction, domain, order)
+        })
+    }
+
+    fn open_deployments(&self) -> Result<Vec<(i64, Deployment)>, MemoryFailure> {
+        self.read("read the open deployments from", journal::deployments)
+    }
+
+    fn begin(&self, deployment: &Deployment) -> Result<i64, MemoryFailure> {
+        self.write("write a deployment to", |transaction| {
+            journal::begin(transaction, deployment)
+        })
+    }
+
+    fn advance(&self, number: i64, progress: Progress) -> Result<(), MemoryFailure> {
+        self.write("write a deployment's progress to", |transaction| {
+            journal::advance(transaction, number, progress)
+        })
+    }
+
+    fn record(&self, entries: &[HistoryEntry]) -> Result<(), MemoryFailure> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.write("write the history to", |transaction| {
+            history::write(transaction, entries)
+        })
+    }
+
+    fn history(
+        &self,
+        domain: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<HistoryEntry>, MemoryFailure> {
+        self.read("read the history from", |connection| {
+            history::newest(connection, domain, limit)
+        })
+    }
+}
