@@ -22,19 +22,35 @@ pub(crate) enum Checked {
 }
 
 /// Finds the first way by which a probe comes through for every wanted name.
-pub(crate) async fn check<W: World>(world: &W, site: &Site, thumbprint: &str) -> Checked {
+///
+/// `line_may_help` is false while our line is known not to help.
+pub(crate) async fn check<W: World>(
+    world: &W,
+    site: &Site,
+    thumbprint: &str,
+    line_may_help: bool,
+) -> Checked {
     let settings = world.settings();
+    let edit = settings.edit && line_may_help;
     let mut stumbled: Vec<Finding> = Vec::new();
-    for way in ways(site, settings.http_port, thumbprint, settings.edit) {
-        if way == Way::InsertStateless {
-            return Checked::NeedsLine(stumbled);
+    let ways = ways(site, settings.http_port, thumbprint, edit);
+    for way in ways.iter().copied() {
+        if way == Way::InsertStateless && !stumbled.is_empty() {
+            break;
         }
+        // Before the line is in, the probe for it shows at least whether requests arrive.
         match probe(world, site, way, thumbprint).await {
+            Ok(()) if way == Way::InsertStateless => return Checked::Works(Way::Stateless),
             Ok(()) => return Checked::Works(way),
             // The first way is the one people set up: what stops it is the cause.
             Err(findings) if stumbled.is_empty() => stumbled = findings,
             Err(_) => {}
         }
+    }
+    if ways.contains(&Way::InsertStateless)
+        && stumbled.iter().all(|finding| finding.name.line_may_cure())
+    {
+        return Checked::NeedsLine(stumbled);
     }
     if stumbled.is_empty() {
         stumbled.push(no_way(site, settings.http_port));

@@ -12,7 +12,7 @@ use renewal::report::Report;
 
 use crate::world::{Settings, World};
 
-pub(crate) use self::authority::FakeAuthority;
+pub(crate) use self::authority::{Behaviour, FakeAuthority};
 pub(crate) use self::host::FakeHost;
 
 mod authority;
@@ -33,7 +33,10 @@ impl FakeWorld {
     /// A host with these sites, written as `domain`, `domain/N` for a CA's certificate with N days left of 90,
     /// or `domain/self`.
     pub(crate) fn new(sites: &[&str]) -> Arc<Self> {
-        let clock = FakeClock { base: start(), began: tokio::time::Instant::now() };
+        let clock = FakeClock {
+            base: start(),
+            began: tokio::time::Instant::now(),
+        };
         Arc::new(Self {
             host: FakeHost::new(sites, clock.now()),
             authority: FakeAuthority::new(clock),
@@ -41,7 +44,11 @@ impl FakeWorld {
             clock,
             lease: FakeLease::default(),
             observer: Watching::default(),
-            settings: Settings { jobs: 4, http_port: 80, edit: true },
+            settings: Settings {
+                jobs: 4,
+                http_port: 80,
+                edit: true,
+            },
         })
     }
 }
@@ -101,7 +108,9 @@ impl Clock for FakeClock {
     async fn wait_until(&self, moment: Timestamp) {
         let wait = moment.duration_since(self.now()).max(SignedDuration::ZERO);
         // tokio's timer ends near two years; no test lives longer.
-        let wait = Duration::try_from(wait).unwrap().min(Duration::from_hours(24 * 700));
+        let wait = Duration::try_from(wait)
+            .unwrap()
+            .min(Duration::from_hours(24 * 700));
         tokio::time::sleep(wait).await;
     }
 }

@@ -261,7 +261,7 @@ fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {
 fn at_rest(item: &Item<'_>, dry_run: bool) -> SiteReport {
     let reason = item.due.reason.to_string();
     match &item.action {
-        Action::Leave => tally::planned(item, Outcome::NotDue, reason),
+        Action::Leave => tally::planned(item, Outcome::NotDue, item.due.ahead()),
         Action::Skip(why) => tally::planned(item, Outcome::Skipped, why.to_string()),
         Action::Postpone(until) => {
             let mut report = tally::planned(item, Outcome::Postponed, reason);

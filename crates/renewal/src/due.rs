@@ -40,6 +40,31 @@ pub struct Due {
     pub reason: Reason,
 }
 
+impl Due {
+    /// Says what the moment means while it is still ahead.
+    #[must_use]
+    pub fn ahead(&self) -> String {
+        let at = self.at;
+        match &self.reason {
+            Reason::Suggested(_) => {
+                format!("not due before {at}, a moment in the window that the CA suggests")
+            }
+            Reason::Third | Reason::Half => format!("not due before {at}, when {}", self.reason),
+            Reason::Policy(before) => {
+                format!("not due before {at}, {} before its end", words(*before))
+            }
+            Reason::Missing
+            | Reason::SelfSigned
+            | Reason::KeyDoesNotFit
+            | Reason::Expired(_)
+            | Reason::NameNotCovered(_)
+            | Reason::SuggestedEarlier(_)
+            | Reason::Forced
+            | Reason::Undeployed => format!("not due before {at}: {}", self.reason),
+        }
+    }
+}
+
 /// The rule that made a certificate due. Shown to people, so it reads as a phrase.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +85,7 @@ pub enum Reason {
     #[error("the certificate does not cover {0}")]
     NameNotCovered(Name),
     /// The site's policy.
-    #[error("less than {} of its life are left", crate::due::words(*.0))]
+    #[error("less than {} of its life are left", words(*.0))]
     Policy(SignedDuration),
     /// The CA's window, and the moment in it.
     #[error("the CA suggests renewing between {} and {}", .0.start(), .0.end())]

@@ -59,6 +59,30 @@ impl Finding {
     }
 }
 
+impl FindingName {
+    /// Says whether a line in the vhost that answers the challenge could cure it: the request reached a web
+    /// server, and that gave the wrong answer.
+    #[must_use]
+    pub fn line_may_cure(self) -> bool {
+        matches!(
+            self,
+            Self::ChallengeForbidden
+                | Self::ChallengeNotFound
+                | Self::ChallengeServerError
+                | Self::ChallengeWrongAnswer
+                | Self::ChallengeRedirectLoop
+                | Self::ChallengeRedirectElsewhere
+                | Self::ChallengeRedirectPort
+                | Self::ChallengeRedirectMalformed
+                | Self::ChallengeBlockedByRule
+                | Self::ChallengeConnectionClosed
+                | Self::WebrootNotWritable
+                | Self::WebrootMissing
+                | Self::WebrootSymlinkOwner
+        )
+    }
+}
+
 /// How bad a finding is; the worst first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

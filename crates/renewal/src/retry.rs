@@ -40,6 +40,9 @@ pub struct Attempts {
     pub retry_at: Timestamp,
     /// What it was, for people.
     pub cause: String,
+    /// When our line was last put into the vhost without helping.
+    #[serde(default)]
+    pub line_tried_at: Option<Timestamp>,
 }
 
 impl Attempts {
@@ -69,7 +72,9 @@ impl Attempts {
         let usual_at = now.checked_add(usual).unwrap_or(Timestamp::MAX);
         // A moment that the CA names is taken as it is, but not one years away: that is a mistake of the CA's.
         let latest = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
+        let line_tried_at = before.and_then(|before| before.line_tried_at);
         Self {
+            line_tried_at,
             failures,
             blame,
             last_at: now,
@@ -77,10 +82,21 @@ impl Attempts {
             cause,
         }
     }
+
+    /// Says whether our line may be put into the vhost (again): each try costs two reloads, so a line that did
+    /// not help is tried once a day.
+    #[must_use]
+    pub fn line_may_help(attempts: Option<&Self>, now: Timestamp) -> bool {
+        let tried_at = attempts.and_then(|attempts| attempts.line_tried_at);
+        tried_at.is_none_or(|at| now.duration_since(at) >= AFTER_USELESS_LINE)
+    }
 }
 
 /// Refills Let's Encrypt's consecutive-failure bucket by exactly what one failure takes.
 const AFTER_REFUSED_VALIDATION: SignedDuration = SignedDuration::from_hours(24);
+
+/// A line that did not help is not tried again for this long.
+const AFTER_USELESS_LINE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The waits after the first failures that are not the site's (Let's Encrypt's integration guide).
 const AFTER_OUTAGE: [SignedDuration; 3] = [

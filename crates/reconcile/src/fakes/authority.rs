@@ -9,7 +9,9 @@ use renewal::certificate::{CertificateId, KeyType};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::policy::Ca;
-use renewal::ports::{Authority, Clock as _, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
+use renewal::ports::{
+    Authority, Clock as _, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting,
+};
 use renewal::retry::Blame;
 use renewal::secret::Secret;
 use renewal::suggestion::Answer;
@@ -60,7 +62,10 @@ impl FakeAuthority {
     }
 
     pub(crate) fn will(&self, domain: &str, behaviour: Behaviour) {
-        lock(&self.behaviours).entry(domain.to_owned()).or_default().push(behaviour);
+        lock(&self.behaviours)
+            .entry(domain.to_owned())
+            .or_default()
+            .push(behaviour);
     }
 
     fn next_behaviour(&self, domain: &Name) -> Option<Behaviour> {
@@ -75,7 +80,11 @@ impl Authority for FakeAuthority {
         Ok("thumbprint".into())
     }
 
-    async fn order<D: OrderDesk>(&self, request: &OrderRequest, desk: &D) -> Result<Issued, OrderFailure> {
+    async fn order<D: OrderDesk>(
+        &self,
+        request: &OrderRequest,
+        desk: &D,
+    ) -> Result<Issued, OrderFailure> {
         let domain = request.names.domain();
         if request.resume.is_none() {
             lock(&self.placed).push(domain.to_string());
@@ -92,7 +101,11 @@ impl Authority for FakeAuthority {
                 return Err(failure);
             }
             Some(Behaviour::Break) => {
-                let mut failure = fail(Blame::Network, FindingName::CaUnreachable, "the connection broke");
+                let mut failure = fail(
+                    Blame::Network,
+                    FindingName::CaUnreachable,
+                    "the connection broke",
+                );
                 failure.resumable = true;
                 return Err(failure);
             }
@@ -105,23 +118,38 @@ impl Authority for FakeAuthority {
             desk.withdraw(name, "token").await;
         }
         if matches!(behaviour, Some(Behaviour::Refuse)) {
-            let mut failure = fail(Blame::Site, FindingName::ChallengeNotFound, "the CA got 404");
+            let mut failure = fail(
+                Blame::Site,
+                FindingName::ChallengeNotFound,
+                "the CA got 404",
+            );
             failure.failed_names = vec![domain.clone()];
             return Err(failure);
         }
         let names = match behaviour {
             Some(Behaviour::IssueForOther) => "other.test".to_owned(),
-            _ => request.names.iter().map(Name::as_str).collect::<Vec<_>>().join(" "),
+            _ => request
+                .names
+                .iter()
+                .map(Name::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
         };
         let nth = lock(&self.placed).len();
-        Ok(Issued { chains: vec![format!("{names}|{}|{nth}", self.clock.now())] })
+        Ok(Issued {
+            chains: vec![format!("{names}|{}|{nth}", self.clock.now())],
+        })
     }
 
     async fn make_key(&self, _kind: KeyType) -> Result<Secret, OrderFailure> {
         Ok(Secret::new("key".into()))
     }
 
-    async fn suggestion(&self, _ca: &Ca, id: &CertificateId) -> Result<Option<Answer>, OrderFailure> {
+    async fn suggestion(
+        &self,
+        _ca: &Ca,
+        id: &CertificateId,
+    ) -> Result<Option<Answer>, OrderFailure> {
         *lock(&self.polls) += 1;
         let window = lock(&self.windows).get(&id.0).copied();
         Ok(window.map(|window| Answer {
@@ -135,6 +163,13 @@ impl Authority for FakeAuthority {
 /// When a chain of this CA begins: the text that [`Issued`] carries here is `names|moment|number`.
 pub(crate) fn read_chain(chain: &str) -> (Vec<Name>, Timestamp, u8) {
     let fields: Vec<&str> = chain.split('|').collect();
-    let names = fields[0].split(' ').map(|name| Name::parse(name).unwrap()).collect();
-    (names, fields[1].parse().unwrap(), fields[2].parse().unwrap())
+    let names = fields[0]
+        .split(' ')
+        .map(|name| Name::parse(name).unwrap())
+        .collect();
+    (
+        names,
+        fields[1].parse().unwrap(),
+        fields[2].parse().unwrap(),
+    )
 }

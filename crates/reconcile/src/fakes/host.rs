@@ -13,7 +13,9 @@ use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::Policy;
-use renewal::ports::{Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged};
+use renewal::ports::{
+    Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged,
+};
 use renewal::report::Served;
 use renewal::secret::Secret;
 use renewal::site::{ChallengeFolder, Current, Listen, Place, Server, Site, Source, Undeployed};
@@ -67,7 +69,9 @@ impl FakeHost {
             let mut lineage = Lineage::default();
             if !days.is_empty() {
                 let left = days.parse().unwrap_or(30);
-                let end = now.checked_add(SignedDuration::from_hours(left * 24)).unwrap();
+                let end = now
+                    .checked_add(SignedDuration::from_hours(left * 24))
+                    .unwrap();
                 let begin = end.checked_sub(LIFE).unwrap();
                 let names = vec![Name::parse(domain).unwrap()];
                 let mut old = certificate(names, begin, u8::try_from(number).unwrap() + 200);
@@ -78,7 +82,9 @@ impl FakeHost {
             }
             state.lineages.insert(domain.to_owned(), lineage);
         }
-        Self { state: Mutex::new(state) }
+        Self {
+            state: Mutex::new(state),
+        }
     }
 
     /// Returns the number of the version that a site serves; 0 when none or an unknown one is.
@@ -86,7 +92,9 @@ impl FakeHost {
         let state = lock(&self.state);
         let lineage = &state.lineages[domain];
         let mut versions = lineage.versions.iter();
-        versions.find(|(_, one)| Some(one.sha256) == lineage.served).map_or(0, |(version, _)| *version)
+        versions
+            .find(|(_, one)| Some(one.sha256) == lineage.served)
+            .map_or(0, |(version, _)| *version)
     }
 
     pub(crate) fn change<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
@@ -121,11 +129,17 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
         wanted: Names::from(Name::parse(domain).unwrap()),
         source: Source::Nginx,
         servers: vec![Server {
-            place: Place { file: format!("/etc/nginx/{domain}.conf").into(), line: 1 },
+            place: Place {
+                file: format!("/etc/nginx/{domain}.conf").into(),
+                line: 1,
+            },
             names: vec![domain.to_owned()],
             listens: vec![listen(80, false), listen(443, true)],
             challenge_folder: (!state.without_folder.contains(domain)).then_some(root),
-            stateless: state.lines.contains(domain).then(|| "thumbprint".to_owned()),
+            stateless: state
+                .lines
+                .contains(domain)
+                .then(|| "thumbprint".to_owned()),
             ..Server::default()
         }],
         current: lineage.linked.map(|version| Current {
@@ -135,7 +149,10 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             key_fits: true,
         }),
         lineage: domain.to_owned(),
-        undeployed: undeployed.map(|(version, one)| Undeployed { certificate: one.clone(), version: *version }),
+        undeployed: undeployed.map(|(version, one)| Undeployed {
+            certificate: one.clone(),
+            version: *version,
+        }),
         policy: Policy::default(),
         findings: Vec::new(),
     }
@@ -149,12 +166,21 @@ impl Host for FakeHost {
     async fn look(&self, _known: &Known) -> Result<Look, HostFailure> {
         let mut state = lock(&self.state);
         state.looks += 1;
-        let sites = state.lineages.iter().map(|(domain, lineage)| site(domain, lineage, &state)).collect();
-        Ok(Look { sites, ..Look::default() })
+        let sites = state
+            .lineages
+            .iter()
+            .map(|(domain, lineage)| site(domain, lineage, &state))
+            .collect();
+        Ok(Look {
+            sites,
+            ..Look::default()
+        })
     }
 
     async fn keep_key(&self, domain: &Name, key: &Secret) -> Result<(), HostFailure> {
-        lock(&self.state).kept.insert(domain.to_string(), key.clone());
+        lock(&self.state)
+            .kept
+            .insert(domain.to_string(), key.clone());
         Ok(())
     }
 
@@ -162,26 +188,53 @@ impl Host for FakeHost {
         Ok(lock(&self.state).kept.get(domain.as_str()).cloned())
     }
 
-    async fn stage(&self, site: &Site, _key: &Secret, issued: &Issued, now: Timestamp) -> Result<Staged, HostFailure> {
+    async fn stage(
+        &self,
+        site: &Site,
+        _key: &Secret,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<Staged, HostFailure> {
         let (names, begin, number) = read_chain(&issued.chains[0]);
         let certificate = certificate(names, begin, number);
-        let candidate = Candidate { certificate: &certificate, key_fits: true, chain_fault: None };
+        let candidate = Candidate {
+            certificate: &certificate,
+            key_fits: true,
+            chain_fault: None,
+        };
         let current = site.current.as_ref().map(|current| &current.certificate);
         if let Err(rejection) = accept(&candidate, &site.wanted, current, now) {
-            return Err(HostFailure(Finding::new(FindingName::CertificateRejected, rejection.to_string())));
+            return Err(HostFailure(Finding::new(
+                FindingName::CertificateRejected,
+                rejection.to_string(),
+            )));
         }
         let mut state = lock(&self.state);
         state.kept.remove(site.domain().as_str());
-        let versions = &mut state.lineages.get_mut(site.domain().as_str()).unwrap().versions;
-        let version = versions.last_key_value().map_or(1, |(newest, _)| newest + 1);
+        let versions = &mut state
+            .lineages
+            .get_mut(site.domain().as_str())
+            .unwrap()
+            .versions;
+        let version = versions
+            .last_key_value()
+            .map_or(1, |(newest, _)| newest + 1);
         versions.insert(version, certificate.clone());
-        Ok(Staged { version, certificate, path: format!("/live/{}/fullchain.pem", site.domain()).into() })
+        Ok(Staged {
+            version,
+            certificate,
+            path: format!("/live/{}/fullchain.pem", site.domain()).into(),
+        })
     }
 
     async fn prepare(&self, changes: &[Change<'_>]) -> Vec<Result<Switch, HostFailure>> {
         let state = lock(&self.state);
         let prepare = |change: &Change<'_>| match change {
-            Change::Serve { site, version, serves } => Switch {
+            Change::Serve {
+                site,
+                version,
+                serves,
+            } => Switch {
                 domain: site.domain().clone(),
                 links: Some(LinkSwitch {
                     lineage: site.lineage.clone(),
@@ -191,9 +244,11 @@ impl Host for FakeHost {
                 }),
                 edits: Vec::new(),
             },
-            Change::Stateless { site, .. } => {
-                Switch { domain: site.domain().clone(), links: None, edits: Vec::new() }
-            }
+            Change::Stateless { site, .. } => Switch {
+                domain: site.domain().clone(),
+                links: None,
+                edits: Vec::new(),
+            },
         };
         changes.iter().map(|change| Ok(prepare(change))).collect()
     }
@@ -237,28 +292,51 @@ impl Host for FakeHost {
         state.reloads += 1;
         if !state.deaf {
             for lineage in state.lineages.values_mut() {
-                lineage.served = lineage.linked.map(|version| lineage.versions[&version].sha256);
+                lineage.served = lineage
+                    .linked
+                    .map(|version| lineage.versions[&version].sha256);
             }
         }
         Ok(())
     }
 
-    async fn served(&self, site: &Site, expected: Option<Fingerprint>, patience: Duration) -> Vec<Served> {
+    async fn served(
+        &self,
+        site: &Site,
+        expected: Option<Fingerprint>,
+        patience: Duration,
+    ) -> Vec<Served> {
         let sha256 = lock(&self.state).lineages[site.domain().as_str()].served;
         let ok = expected.is_none() || sha256 == expected;
         if !ok {
             tokio::time::sleep(patience).await;
         }
-        vec![Served { address: ([127, 0, 0, 1], 443).into(), sha256, ok, error: None, answered_by: None }]
+        vec![Served {
+            address: ([127, 0, 0, 1], 443).into(),
+            sha256,
+            ok,
+            error: None,
+            answered_by: None,
+        }]
     }
 
-    async fn present(&self, site: &Site, _way: Way, token: &str, _answer: &str) -> Result<(), PresentError> {
-        lock(&self.state).presented.insert(format!("{}/{token}", site.domain()));
+    async fn present(
+        &self,
+        site: &Site,
+        _way: Way,
+        token: &str,
+        _answer: &str,
+    ) -> Result<(), PresentError> {
+        lock(&self.state)
+            .presented
+            .insert(format!("{}/{token}", site.domain()));
         Ok(())
     }
 
     async fn withdraw(&self, site: &Site, _way: Way, token: &str) {
-        lock(&self.state).presented.remove(&format!("{}/{token}", site.domain()));
+        lock(&self.state)
+            .presented
+            .remove(&format!("{}/{token}", site.domain()));
     }
 }
 
@@ -268,9 +346,15 @@ impl Preflight for FakeHost {
         let name = probe.name.as_str();
         let answers = !state.without_folder.contains(name) || state.lines.contains(name);
         if answers && !state.unreachable.contains(name) {
-            return Ok(vec![Reached { name: probe.name.clone(), address: ([127, 0, 0, 1], 80).into() }]);
+            return Ok(vec![Reached {
+                name: probe.name.clone(),
+                address: ([127, 0, 0, 1], 80).into(),
+            }]);
         }
-        Err(vec![Finding::new(FindingName::ChallengeNotFound, format!("{name} answers 404"))])
+        Err(vec![Finding::new(
+            FindingName::ChallengeNotFound,
+            format!("{name} answers 404"),
+        )])
     }
 }
 

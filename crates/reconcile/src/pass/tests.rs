@@ -24,12 +24,27 @@ fn all() -> Request {
 }
 
 fn forced() -> Request {
-    Request { wish: Wish { force: true, ..Wish::default() }, ..Request::default() }
+    Request {
+        wish: Wish {
+            force: true,
+            ..Wish::default()
+        },
+        ..Request::default()
+    }
 }
 
 fn named(names: &str) -> Request {
-    let only = names.split(' ').map(|name| Name::parse(name).unwrap()).collect();
-    Request { wish: Wish { only: Some(only), ..Wish::default() }, ..Request::default() }
+    let only = names
+        .split(' ')
+        .map(|name| Name::parse(name).unwrap())
+        .collect();
+    Request {
+        wish: Wish {
+            only: Some(only),
+            ..Wish::default()
+        },
+        ..Request::default()
+    }
 }
 
 /// Shows a pass in short: a line per site, then what the world counted.
@@ -37,7 +52,12 @@ fn shown(world: &FakeWorld, pass: &Pass) -> String {
     let mut text = String::new();
     for site in &pass.report.sites {
         let domain = site.domain();
-        text += &format!("{domain}: {} ({}), serves {}", site.outcome.as_str(), site.reason, world.host.serves(domain.as_str()));
+        text += &format!(
+            "{domain}: {} ({}), serves {}",
+            site.outcome.as_str(),
+            site.reason,
+            world.host.serves(domain.as_str())
+        );
         if let Some(retry_at) = site.retry_at {
             text += &format!(", retry at {retry_at}");
         }
@@ -51,9 +71,20 @@ fn shown(world: &FakeWorld, pass: &Pass) -> String {
     }
     let state = lock(&world.host.state);
     let placed = lock(&world.authority.placed).len();
-    text += &format!("{placed} orders, {} tests, {} reloads\n", state.tests, state.reloads);
-    assert!(state.presented.is_empty(), "challenge answers left behind: {:?}", state.presented);
-    assert_eq!(world.memory.open_deployments().unwrap().len(), usize::from(state.deaf), "the journal is closed");
+    text += &format!(
+        "{placed} orders, {} tests, {} reloads\n",
+        state.tests, state.reloads
+    );
+    assert!(
+        state.presented.is_empty(),
+        "challenge answers left behind: {:?}",
+        state.presented
+    );
+    assert_eq!(
+        world.memory.open_deployments().unwrap().len(),
+        usize::from(state.deaf),
+        "the journal is closed"
+    );
     text
 }
 
@@ -66,59 +97,138 @@ async fn check(world: &Arc<FakeWorld>, request: &Request, expect: Expect) -> Pas
 #[tokio::test(start_paused = true)]
 async fn what_is_due_is_renewed_with_one_reload_and_then_nothing_is_done() {
     let world = FakeWorld::new(&["a.test/10", "b.test/80", "c.test/3", "d.test/self"]);
-    check(&world, &all(), expect![]).await;
-    check(&world, &all(), expect![]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        b.test: not-due (a third of its life is left), serves 1
+        c.test: renewed (a third of its life is left), serves 2
+        d.test: skipped (it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate), serves 1
+        2 orders, 1 tests, 1 reloads
+    "#]]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: not-due (a third of its life is left), serves 2
+        b.test: not-due (a third of its life is left), serves 1
+        c.test: not-due (a third of its life is left), serves 2
+        d.test: skipped (it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate), serves 1
+        2 orders, 1 tests, 1 reloads
+    "#]]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_asks_the_ca_for_nothing() {
     let world = FakeWorld::new(&["a.test/10", "b.test/80"]);
-    check(&world, &Request { dry_run: true, ..all() }, expect![]).await;
+    check(
+        &world,
+        &Request {
+            dry_run: true,
+            ..all()
+        },
+        expect![[r#"
+        a.test: would-renew (a third of its life is left), serves 1
+        b.test: not-due (a third of its life is left), serves 1
+        0 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
     assert_eq!(*lock(&world.authority.polls), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_named_site_gets_its_first_certificate() {
     let world = FakeWorld::new(&["a.test", "b.test/self", "c.test/80"]);
-    check(&world, &named("a.test b.test"), expect![]).await;
+    check(
+        &world,
+        &named("a.test b.test"),
+        expect![[r#"
+        a.test: issued (there is no certificate), serves 1
+        b.test: issued (the certificate is self-signed), serves 2
+        2 orders, 1 tests, 1 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_site_fails_and_the_others_do_not_notice() {
     let world = FakeWorld::new(&["a.test/10", "b.test/10", "c.test/10"]);
     world.authority.will("b.test", Behaviour::Refuse);
-    world.host.change(|state| _ = state.unreachable.insert("c.test".into()));
-    check(&world, &all(), expect![]).await;
+    world
+        .host
+        .change(|state| _ = state.unreachable.insert("c.test".into()));
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        b.test: failed (a third of its life is left), serves 1, retry at 2026-02-02T00:00:00Z
+            challenge-not-found: the CA got 404
+        c.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:20Z
+            challenge-not-found: c.test answers 404
+        2 orders, 3 tests, 3 reloads
+    "#]],
+    )
+    .await;
     tokio::time::sleep(Duration::from_mins(60)).await;
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: not-due (a third of its life is left), serves 2
+        b.test: postponed (a third of its life is left), serves 1, retry at 2026-02-02T00:00:00Z
+        c.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T01:00:40Z
+            challenge-not-found: c.test answers 404
+        2 orders, 5 tests, 5 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_site_does_not_hold_up_the_others() {
     let world = FakeWorld::new(&["a.test/10", "b.test/10"]);
-    world.authority.will("b.test", Behaviour::Slow(Duration::from_mins(20)));
+    world
+        .authority
+        .will("b.test", Behaviour::Slow(Duration::from_mins(20)));
     let task = tokio::spawn({
         let world = Arc::clone(&world);
         async move { pass(&world, &all()).await }
     });
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert_eq!((world.host.serves("a.test"), world.host.serves("b.test")), (2, 1));
+    assert_eq!(
+        (world.host.serves("a.test"), world.host.serves("b.test")),
+        (2, 1)
+    );
     let pass = task.await.unwrap();
     assert_eq!(pass.report.reloads, 2);
-    assert_eq!((world.host.serves("a.test"), world.host.serves("b.test")), (2, 2));
+    assert_eq!(
+        (world.host.serves("a.test"), world.host.serves("b.test")),
+        (2, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_site_that_nginx_refuses_is_found_among_many() {
-    let sites: Vec<String> = (0..16).map(|number| format!("s{number:02}.test/10")).collect();
+    let sites: Vec<String> = (0..16)
+        .map(|number| format!("s{number:02}.test/10"))
+        .collect();
     let world = FakeWorld::new(&sites.iter().map(String::as_str).collect::<Vec<_>>());
-    world.host.change(|state| _ = state.poisoned.insert("s05.test".into()));
+    world
+        .host
+        .change(|state| _ = state.poisoned.insert("s05.test".into()));
     let pass = pass(&world, &all()).await;
     assert_eq!(pass.report.reloads, 1);
     for site in &pass.report.sites {
         let served = world.host.serves(site.domain().as_str());
-        let expected = if site.domain().as_str() == "s05.test" { ("failed", 1) } else { ("renewed", 2) };
-        assert_eq!((site.outcome.as_str(), served), expected, "{}", site.domain());
+        let expected = if site.domain().as_str() == "s05.test" {
+            ("failed", 1)
+        } else {
+            ("renewed", 2)
+        };
+        assert_eq!(
+            (site.outcome.as_str(), served),
+            expected,
+            "{}",
+            site.domain()
+        );
     }
 }
 
@@ -126,55 +236,151 @@ async fn the_site_that_nginx_refuses_is_found_among_many() {
 async fn a_broken_configuration_is_not_reloaded_and_what_was_obtained_is_deployed_later() {
     let world = FakeWorld::new(&["a.test/10", "b.test/10"]);
     world.host.change(|state| state.broken = true);
-    check(&world, &all(), expect![]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
+            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything, so nothing was deployed. The certificates obtained are kept, and the next run deploys them without a new order
+        b.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
+            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything, so nothing was deployed. The certificates obtained are kept, and the next run deploys them without a new order
+        2 orders, 2 tests, 0 reloads
+    "#]]).await;
     world.host.change(|state| state.broken = false);
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: renewed (a certificate obtained earlier is not deployed yet), serves 2
+        b.test: renewed (a certificate obtained earlier is not deployed yet), serves 2
+        2 orders, 3 tests, 1 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_nobody_heard_is_reported_and_repeated() {
     let world = FakeWorld::new(&["a.test/10"]);
     world.host.change(|state| state.deaf = true);
-    check(&world, &all(), expect![]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:01:00Z
+            certificate-not-served: the new certificate of a.test is in place, and nginx does not serve it
+        1 orders, 1 tests, 1 reloads
+    "#]]).await;
     world.host.change(|state| state.deaf = false);
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: not-due (a third of its life is left), serves 2
+        1 orders, 2 tests, 2 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_line_is_inserted_where_nothing_else_works_and_taken_out_where_it_does_not_help() {
     let world = FakeWorld::new(&["a.test/10", "b.test/10", "c.test/10"]);
     world.host.change(|state| {
-        state.without_folder.extend(["a.test".to_owned(), "b.test".to_owned()]);
+        state
+            .without_folder
+            .extend(["a.test".to_owned(), "b.test".to_owned()]);
         state.unreachable.insert("b.test".to_owned());
     });
-    check(&world, &all(), expect![]).await;
-    assert_eq!(lock(&world.host.state).lines.iter().collect::<Vec<_>>(), ["a.test"]);
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        b.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:20Z
+            challenge-not-found: b.test answers 404
+        c.test: renewed (a third of its life is left), serves 2
+        2 orders, 3 tests, 3 reloads
+    "#]],
+    )
+    .await;
+    assert_eq!(
+        lock(&world.host.state).lines.iter().collect::<Vec<_>>(),
+        ["a.test"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_ca_is_asked_again_when_it_said_and_not_before() {
     let world = FakeWorld::new(&["a.test/10"]);
-    world.authority.will("a.test", Behaviour::Busy(SignedDuration::from_mins(90)));
-    check(&world, &all(), expect![]).await;
+    world
+        .authority
+        .will("a.test", Behaviour::Busy(SignedDuration::from_mins(90)));
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T01:30:00Z
+            ca-busy: the CA is busy
+        1 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
     tokio::time::sleep(Duration::from_mins(89)).await;
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: postponed (a third of its life is left), serves 1, retry at 2026-02-01T01:30:00Z
+        1 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
     tokio::time::sleep(Duration::from_mins(2)).await;
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        2 orders, 1 tests, 1 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_connection_leads_to_no_second_order() {
     let world = FakeWorld::new(&["a.test/10"]);
     world.authority.will("a.test", Behaviour::Break);
-    check(&world, &all(), expect![]).await;
-    check(&world, &forced(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:01:00Z
+            ca-unreachable: the connection broke
+        1 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
+    check(
+        &world,
+        &forced(),
+        expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        1 orders, 1 tests, 1 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_for_other_names_is_not_deployed() {
     let world = FakeWorld::new(&["a.test/10"]);
     world.authority.will("a.test", Behaviour::IssueForOther);
-    check(&world, &all(), expect![]).await;
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:01:00Z
+            certificate-rejected: the certificate does not cover a.test
+        1 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +390,16 @@ async fn after_four_failures_within_an_hour_force_does_not_help() {
         world.authority.will("a.test", Behaviour::Refuse);
         pass(&world, &forced()).await;
     }
-    check(&world, &forced(), expect![]).await;
+    check(
+        &world,
+        &forced(),
+        expect![[r#"
+        a.test: postponed (a third of its life is left), serves 1, retry at 2026-02-01T00:15:00Z
+            rate-limited: the CA would refuse this order, so it is not placed
+        4 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,11 +407,21 @@ async fn the_window_is_asked_for_once_and_the_replaced_certificate_is_named_insi
     let world = FakeWorld::new(&["a.test/80"]);
     let now = world.clock.now();
     let hours = |n| now.checked_add(SignedDuration::from_hours(n)).unwrap();
-    lock(&world.authority.windows).insert("key.c8".into(), Window::new(hours(0), hours(2)).unwrap());
-    check(&world, &all(), expect![]).await;
-    check(&world, &all(), expect![]).await;
+    lock(&world.authority.windows)
+        .insert("key.c8".into(), Window::new(hours(0), hours(2)).unwrap());
+    check(&world, &all(), expect![[r#"
+        a.test: not-due (the CA suggests renewing between 2026-02-01T00:00:00Z and 2026-02-01T02:00:00Z), serves 1
+        0 orders, 0 tests, 0 reloads
+    "#]]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: not-due (the CA suggests renewing between 2026-02-01T00:00:00Z and 2026-02-01T02:00:00Z), serves 1
+        0 orders, 0 tests, 0 reloads
+    "#]]).await;
     tokio::time::sleep(Duration::from_hours(2) - Duration::from_secs(1)).await;
-    check(&world, &all(), expect![]).await;
+    check(&world, &all(), expect![[r#"
+        a.test: renewed (the CA suggests renewing between 2026-02-01T00:00:00Z and 2026-02-01T02:00:00Z), serves 2
+        1 orders, 1 tests, 1 reloads
+    "#]]).await;
     assert_eq!(*lock(&world.authority.replaced), ["key.c8"]);
 }
 
@@ -207,7 +432,18 @@ async fn another_run_is_waited_for_when_asked() {
     let (_sender, stop) = Stop::channel();
     let refused = run(&world, &all(), &stop).await;
     assert!(matches!(refused, Err(RunError::Lease(LeaseHeld::By(_)))));
-    check(&world, &Request { wait: true, ..all() }, expect![]).await;
+    check(
+        &world,
+        &Request {
+            wait: true,
+            ..all()
+        },
+        expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        1 orders, 1 tests, 1 reloads
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,13 +451,18 @@ async fn a_name_that_is_no_site_is_refused_before_anything_happens() {
     let world = FakeWorld::new(&["a.test/10"]);
     let (_sender, stop) = Stop::channel();
     let refused = run(&world, &named("b.test"), &stop).await;
-    assert_eq!(refused.err().unwrap().to_string(), "no site here is called b.test");
+    assert_eq!(
+        refused.err().unwrap().to_string(),
+        "no site here is called b.test"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_wished_for_in_mid_order_deploys_what_was_obtained_and_leaves_nothing_behind() {
     let world = FakeWorld::new(&["a.test/10", "b.test/10"]);
-    world.authority.will("b.test", Behaviour::Slow(Duration::from_hours(1)));
+    world
+        .authority
+        .will("b.test", Behaviour::Slow(Duration::from_hours(1)));
     let (sender, stop) = Stop::channel();
     let task = tokio::spawn({
         let world = Arc::clone(&world);
@@ -230,5 +471,10 @@ async fn an_end_wished_for_in_mid_order_deploys_what_was_obtained_and_leaves_not
     tokio::time::sleep(Duration::from_secs(5)).await;
     sender.send(true).unwrap();
     let pass = task.await.unwrap();
-    expect![].assert_eq(&shown(&world, &pass));
+    expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        b.test: postponed (a third of its life is left), serves 1
+        2 orders, 1 tests, 1 reloads
+    "#]]
+    .assert_eq(&shown(&world, &pass));
 }

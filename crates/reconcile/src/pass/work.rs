@@ -8,7 +8,7 @@ use renewal::name::Name;
 use renewal::plan::{Action, Remembered};
 use renewal::ports::{Clock as _, Host as _, Known, Staged};
 use renewal::report::SiteReport;
-use renewal::retry::Blame;
+use renewal::retry::{Attempts, Blame};
 use renewal::site::Site;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -112,7 +112,12 @@ impl<W: World> Work<W> {
     }
 
     fn spawn(&mut self, due: Due, inserted: Option<Need>) {
+        let attempts = self
+            .remembered
+            .get(due.site.domain())
+            .and_then(|known| known.attempts.as_ref());
         let task = Task {
+            line_may_help: Attempts::line_may_help(attempts, self.world.clock().now()),
             world: Arc::clone(&self.world),
             books: Arc::clone(&self.books),
             stop: self.stop.clone(),
@@ -159,6 +164,23 @@ impl<W: World> Work<W> {
             Progress::Obtained(staged) => self.obtained(due, staged),
             Progress::Useless(failure) => {
                 self.lines.useless(due.site.domain());
+                let known = self
+                    .remembered
+                    .entry(due.site.domain().clone())
+                    .or_default();
+                let now = self.world.clock().now();
+                let tried = Attempts::failed(
+                    known.attempts.as_ref(),
+                    failure.blame,
+                    false,
+                    None,
+                    failure.cause(),
+                    now,
+                );
+                known.attempts = Some(Attempts {
+                    line_tried_at: Some(now),
+                    ..tried
+                });
                 self.failed(&due, failure, reports);
             }
             Progress::Failed(failure) => self.failed(&due, failure, reports),

@@ -25,6 +25,7 @@ pub(super) struct Task<W: World> {
     pub(super) stop: Stop,
     pub(super) checks: Arc<Semaphore>,
     pub(super) orders: Arc<Semaphore>,
+    pub(super) line_may_help: bool,
 }
 
 /// How far a site's task came.
@@ -90,7 +91,7 @@ impl<W: World> Task<W> {
                     findings: failure.findings,
                 })
             })?;
-        match check(&*self.world, site, &thumbprint).await {
+        match check(&*self.world, site, &thumbprint, self.line_may_help).await {
             Checked::Works(way) => Ok(way),
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
                 thumbprint,
