@@ -49,7 +49,7 @@ impl Nginx {
     #[track_caller]
     pub fn start(sites: impl IntoIterator<Item = Site>) -> Self {
         let mut nginx = Self::prepare(sites);
-        nginx.resume();
+        nginx.launch();
         nginx
     }
 
@@ -100,7 +100,7 @@ impl Nginx {
             format!("this is {}\n", site.domain()),
         )
         .expect("the page can be written");
-        if site.wants_own_certificate() {
+        if site.has_own_certificate() {
             self_signed(&site.names(), Days::left(3650)).write(&self.certificates(), site.domain());
         }
         fs::write(self.vhost(site.domain()), vhost::text(&site, self))
@@ -108,13 +108,13 @@ impl Nginx {
         self.sites.push(site);
     }
 
-    /// Starts nginx again after [`Nginx::stop`].
+    /// Starts nginx after [`Nginx::prepare`], or again after [`Nginx::stop`].
     ///
     /// # Panics
     ///
     /// When it does not start; the message holds its error log.
     #[track_caller]
-    pub fn resume(&mut self) {
+    pub fn launch(&mut self) {
         let mut child = self
             .program()
             .args(["-g", "daemon off;"])
