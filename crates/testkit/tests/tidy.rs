@@ -329,6 +329,10 @@ fn manifest(path: &Path) -> bool {
 }
 
 fn code_and_text(path: &Path) -> bool {
+    // Test data is what it is, to the byte.
+    if path.iter().any(|part| part == "testdata") {
+        return false;
+    }
     let script = path.extension().is_none() && !path.starts_with("LICENSE");
     has_ending(
         path,
