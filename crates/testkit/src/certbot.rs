@@ -78,8 +78,8 @@ mod tests {
     use crate::openssl;
 
     #[test]
-    fn a_certificate_is_issued_and_listed() {
-        let nginx = Nginx::start([Site::plain("a.test").also("www.a.test")]);
+    fn a_certificate_is_issued_although_https_is_forced() {
+        let nginx = Nginx::start([Site::cloudpanel("a.test").also("www.a.test")]);
         let pebble = Pebble::settings(nginx.http_port(), nginx.https_port()).start();
         let folder = tempfile::tempdir().unwrap();
         let letsencrypt = folder.path().join("letsencrypt");
@@ -93,5 +93,10 @@ mod tests {
         assert_eq!(openssl::verify(&pebble.root(), &fullchain), Ok(()));
         assert!(openssl::covers(&fullchain, "www.a.test"));
         assert!(certificates(&letsencrypt).contains("Certificate Name: a.test"));
+        let counted = pebble.requests();
+        assert_eq!((counted.new_order, counted.finalize), (1, 1), "{counted:?}");
+        let serial = openssl::x509(&fullchain, &["-serial"]);
+        let status = pebble.status_of(serial.trim().trim_start_matches("serial="));
+        assert!(status.is_some_and(|status| status.contains("Valid")));
     }
 }

@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::certificate::Pair;
+use crate::lineage;
 use crate::nginx::{self, Nginx, Site};
 use crate::pebble::{Pebble, Settings};
 
@@ -45,7 +47,21 @@ impl Host {
     #[must_use]
     #[track_caller]
     pub fn start(sites: impl IntoIterator<Item = Site>) -> Self {
-        let nginx = Nginx::start(sites);
+        let mut host = Self::prepare();
+        for site in sites {
+            host.nginx.add(site);
+        }
+        host.nginx.launch();
+        host
+    }
+
+    /// Makes a host without sites, whose nginx is not started yet.
+    ///
+    /// # Panics
+    ///
+    /// When the folder for temporary files cannot be written.
+    #[must_use]
+    pub fn prepare() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("host-")
             .tempdir()
@@ -53,6 +69,7 @@ impl Host {
         // nginx's workers are another user; what is for root alone says so itself.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
             .expect("the folder is ours");
+        let nginx = Nginx::prepare([]);
         let mut host = Self {
             nginx,
             folder,
@@ -62,6 +79,18 @@ impl Host {
         host.describe();
         host.write();
         host
+    }
+
+    /// Adds a site that serves a lineage: version 1 is the given pair, and the vhost names its files in `live/`.
+    /// Seen by nginx once it is started or reloaded.
+    ///
+    /// # Panics
+    ///
+    /// When the files cannot be written.
+    pub fn add_with_lineage(&mut self, site: Site, pair: &Pair) {
+        let live = lineage::write(&self.letsencrypt(), site.domain(), 1, pair);
+        self.nginx
+            .add(site.certificate(live.join("fullchain.pem"), live.join("privkey.pem")));
     }
 
     /// Starts a pebble that knocks at this host's nginx, and makes it the host's CA.
@@ -206,6 +235,8 @@ impl Host {
             ("nginx", "config", quoted_path(&self.nginx.config())),
             ("nginx", "prefix", quoted_path(self.nginx.folder())),
             ("nginx", "https_port", https),
+            // Never by way of systemd, whose nginx is the machine's own.
+            ("nginx", "reload", quoted("signal")),
             // A CA that nobody asked for would be a mistake of the test; this one never answers.
             (
                 "acme",

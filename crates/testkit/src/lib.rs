@@ -14,6 +14,23 @@
 //! | [`certificate`] | a practice CA, self-signed certificates, with any dates |
 //! | [`openssl`] | a second opinion on certificates, keys and what a server serves |
 //!
+//! A test of the program, from end to end:
+//!
+//! ```no_run
+//! use testkit::host::Host;
+//! use testkit::nginx::Site;
+//! use testkit::openssl;
+//!
+//! let mut host = Host::start([Site::cloudpanel("a.test").also("www.a.test")]);
+//! let pebble = host.with_pebble(|settings| settings.newer().rejected_nonces(5));
+//! // In a test of `cli` the path comes from env!("CARGO_BIN_EXE_clpctl").
+//! let output = host.clpctl("target/debug/clpctl").run(&["site:renew-certificates", "--domain=a.test"]);
+//! pebble.assert_well();
+//! assert!(output.ok(), "{}", output.stderr);
+//! let leaf = openssl::sha256(&host.live("a.test").join("cert.pem"));
+//! assert_eq!(openssl::served(host.nginx.https_addresses()[0], "a.test"), Some(leaf));
+//! ```
+//!
 //! A fixture that cannot be made is a failed test: every function here panics, and its message says what was
 //! missing and what to install. That is why nothing returns a `Result`.
 

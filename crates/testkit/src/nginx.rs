@@ -49,7 +49,7 @@ impl Nginx {
     #[track_caller]
     pub fn start(sites: impl IntoIterator<Item = Site>) -> Self {
         let mut nginx = Self::prepare(sites);
-        nginx.resume();
+        nginx.launch();
         nginx
     }
 
@@ -100,7 +100,7 @@ impl Nginx {
             format!("this is {}\n", site.domain()),
         )
         .expect("the page can be written");
-        if site.wants_own_certificate() {
+        if site.has_own_certificate() {
             self_signed(&site.names(), Days::left(3650)).write(&self.certificates(), site.domain());
         }
         fs::write(self.vhost(site.domain()), vhost::text(&site, self))
@@ -108,13 +108,13 @@ impl Nginx {
         self.sites.push(site);
     }
 
-    /// Starts nginx again after [`Nginx::stop`].
+    /// Starts nginx after [`Nginx::prepare`], or again after [`Nginx::stop`].
     ///
     /// # Panics
     ///
     /// When it does not start; the message holds its error log.
     #[track_caller]
-    pub fn resume(&mut self) {
+    pub fn launch(&mut self) {
         let mut child = self
             .program()
             .args(["-g", "daemon off;"])
@@ -183,7 +183,11 @@ impl Nginx {
     /// Returns the process ids of the workers, old ones that are still closing included.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
-        children(self.pid())
+        let master = self.pid();
+        processes(self.folder())
+            .into_iter()
+            .filter(|process| *process != master)
+            .collect()
     }
 
     /// Returns how often the configuration was read again since the start, as the error log tells it.
@@ -263,7 +267,8 @@ impl Nginx {
         addresses(&self.https)
     }
 
-    /// The master has written its pid, which it does after it listens, and every address takes a connection.
+    /// The master has written its pid, which it does after it listens; it has a worker, and every address takes a
+    /// connection.
     fn is_ready(&self, master: u32) -> bool {
         let written = fs::read_to_string(self.folder().join("nginx.pid")).unwrap_or_default();
         let http = self.sites.iter().flat_map(|_| self.http_addresses());
@@ -275,6 +280,7 @@ impl Nginx {
         let mut listened: Vec<_> = http.chain(https).collect();
         listened.dedup();
         written.trim() == master.to_string()
+            && processes(self.folder()).len() > 1
             && listened
                 .into_iter()
                 .all(|at| TcpStream::connect(at).is_ok())
@@ -314,15 +320,6 @@ fn addresses(port: &Port) -> Vec<SocketAddr> {
 fn pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).expect("Linux's process ids are small"))
         .expect("a process id is not 0")
-}
-
-fn children(master: u32) -> Vec<u32> {
-    let listed =
-        fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
-    listed
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok())
-        .collect()
 }
 
 /// The nginx processes that have a file open in the folder: all that belong to this nginx.

@@ -173,6 +173,18 @@ impl Pebble {
         }
     }
 
+    /// Fails the test in the CA's name when the CA is not well. To be called before a test blames the program.
+    ///
+    /// # Panics
+    ///
+    /// When the CA hung or is gone; the message says which.
+    #[track_caller]
+    pub fn assert_well(&self) {
+        if let Err(sick) = self.health() {
+            panic!("{sick}");
+        }
+    }
+
     /// Returns everything the CA logged.
     #[must_use]
     pub fn log(&self) -> String {

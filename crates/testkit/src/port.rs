@@ -101,11 +101,15 @@ mod tests {
 
     #[test]
     fn a_port_is_free_again_after_it_was_dropped() {
-        let port = Port::free();
-        assert!(Port::claim(port.number()).is_none());
-        let number = port.number();
-        drop(port);
-        assert!(Port::claim(number).is_some());
+        let freed = || {
+            let port = Port::free();
+            assert!(Port::claim(port.number()).is_none());
+            let number = port.number();
+            drop(port);
+            Port::claim(number).is_some()
+        };
+        // Another process may be quicker; not every time.
+        assert!((0..10).any(|_| freed()));
     }
 
     #[test]

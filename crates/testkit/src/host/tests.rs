@@ -5,6 +5,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::*;
+use crate::certificate::{Authority, Days};
+use crate::openssl;
 use crate::program::{self, Program};
 
 /// A program that stands for clpctl here. Written by a shell: were the file open in this process, a child that
@@ -54,6 +56,19 @@ fn settings_end_up_in_their_sections() {
 }
 
 #[test]
+fn a_lineage_is_served() {
+    let mut host = Host::prepare();
+    let pair = Authority::new("Practice").issue(&["a.test"], Days::left(10));
+    host.add_with_lineage(Site::cloudpanel("a.test"), &pair);
+    host.nginx.launch();
+    let leaf = openssl::sha256(&host.live("a.test").join("cert.pem"));
+    assert_eq!(
+        openssl::served(host.nginx.https_addresses()[0], "a.test"),
+        Some(leaf)
+    );
+}
+
+#[test]
 fn a_pebble_becomes_the_hosts_ca() {
     let mut host = Host::start([Site::plain("a.test")]);
     let pebble = host.with_pebble(|settings| settings);
@@ -66,7 +81,7 @@ fn a_pebble_becomes_the_hosts_ca() {
         text.contains(&format!("servers = [\"{}\"]\n", pebble.dns().address())),
         "{text}"
     );
-    pebble.health().unwrap();
+    pebble.assert_well();
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) enum Shape {
     CloudPanelRedirect(String),
     /// Everything goes to an application.
     ReverseProxy(SocketAddr),
+    /// Every request is refused, and so is every handshake.
+    Refusal,
 }
 
 /// What the vhost says about TLS.
@@ -38,6 +40,8 @@ pub(super) enum Tls {
     Placeholder,
     /// These two files, which the test looks after.
     Files { certificate: PathBuf, key: PathBuf },
+    /// No certificate, but an end to every handshake.
+    Refused,
     /// Nothing: no `listen … ssl`, no certificate.
     None,
 }
@@ -71,6 +75,12 @@ impl Site {
     #[must_use]
     pub fn reverse_proxy(domain: &str, application: SocketAddr) -> Self {
         Self::new(domain, Shape::ReverseProxy(application), Tls::Own)
+    }
+
+    /// What CloudPanel has in `default.conf`: requests and handshakes for names of no site are refused.
+    #[must_use]
+    pub fn refusal() -> Self {
+        Self::new("default", Shape::Refusal, Tls::Refused).catches_all()
     }
 
     /// Adds a name to the site's `server_name`.
@@ -134,7 +144,7 @@ impl Site {
         !matches!(self.tls, Tls::None)
     }
 
-    pub(super) fn wants_own_certificate(&self) -> bool {
+    pub(super) fn has_own_certificate(&self) -> bool {
         matches!(self.tls, Tls::Own)
     }
 

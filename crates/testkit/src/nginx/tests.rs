@@ -82,6 +82,19 @@ fn the_default_server_answers_unknown_names() {
 }
 
 #[test]
+fn names_of_no_site_are_refused() {
+    let nginx = Nginx::start([Site::files("a.test"), Site::refusal()]);
+    let address = nginx.http_addresses()[0];
+    assert!(fetch::http(address, "unknown.test", "/").is_err());
+    assert_eq!(fetch::http(address, "a.test", "/").unwrap().status, 200);
+    assert_eq!(
+        openssl::served(nginx.https_addresses()[0], "unknown.test"),
+        None
+    );
+    assert!(openssl::served(nginx.https_addresses()[0], "a.test").is_some());
+}
+
+#[test]
 fn an_added_site_is_served_after_a_reload() {
     let mut nginx = Nginx::start([Site::files("a.test")]);
     nginx.add(Site::files("b.test"));

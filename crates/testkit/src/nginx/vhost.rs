@@ -1,7 +1,7 @@
 //! How does a sample site look in nginx's language?
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::site::{PLACEHOLDER, Shape, Site, Tls};
 use super::{Nginx, addresses};
@@ -61,6 +61,7 @@ pub(super) fn text(site: &Site, nginx: &Nginx) -> String {
                 forced_https(nginx.https_port())
             )
         }
+        Shape::Refusal => format!("{head}    server_name _;\n{extra}    return 444;\n"),
         Shape::ReverseProxy(to) => {
             format!(
                 "{head}    server_name {names};\n{extra}    location / {{\n        proxy_pass http://{to};\n    }}\n"
@@ -72,7 +73,9 @@ pub(super) fn text(site: &Site, nginx: &Nginx) -> String {
             let target = format!("https://{}:{}$request_uri", site.domain, nginx.https_port());
             format!("server {{\n{head}    server_name {from};\n    return 301 {target};\n}}\n\n")
         }
-        Shape::Static | Shape::CloudPanel | Shape::ReverseProxy(_) => String::new(),
+        Shape::Static | Shape::CloudPanel | Shape::ReverseProxy(_) | Shape::Refusal => {
+            String::new()
+        }
     };
     format!("{redirect}server {{\n{main}}}\n")
 }
@@ -108,31 +111,33 @@ fn head(site: &Site, nginx: &Nginx) -> String {
     for address in addresses(&nginx.http) {
         writeln!(head, "    listen {address}{default};").expect(WRITES);
     }
-    let Some((certificate, key)) = files(site, nginx) else {
-        return head;
-    };
-    for address in addresses(&nginx.https) {
-        writeln!(head, "    listen {address} ssl{default};").expect(WRITES);
+    if site.has_tls() {
+        for address in addresses(&nginx.https) {
+            writeln!(head, "    listen {address} ssl{default};").expect(WRITES);
+        }
     }
-    // The key first, as CloudPanel's templates have it.
-    writeln!(head, "    ssl_certificate_key {};", key.display()).expect(WRITES);
-    writeln!(head, "    ssl_certificate {};", certificate.display()).expect(WRITES);
-    head
+    head + &certificate(site, nginx)
 }
 
-fn files(site: &Site, nginx: &Nginx) -> Option<(PathBuf, PathBuf)> {
-    let pair = |name: &str| {
+/// The lines about the certificate: the key first, as CloudPanel's templates have it.
+fn certificate(site: &Site, nginx: &Nginx) -> String {
+    let lines = |certificate: &Path, key: &Path| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("    ssl_certificate_key {key};\n    ssl_certificate {certificate};\n")
+    };
+    let own = |name: &str| {
         let folder = nginx.certificates();
-        (
-            folder.join(format!("{name}.crt")),
-            folder.join(format!("{name}.key")),
+        lines(
+            &folder.join(format!("{name}.crt")),
+            &folder.join(format!("{name}.key")),
         )
     };
     match &site.tls {
-        Tls::Own => Some(pair(site.domain())),
-        Tls::Placeholder => Some(pair(PLACEHOLDER)),
-        Tls::Files { certificate, key } => Some((certificate.clone(), key.clone())),
-        Tls::None => None,
+        Tls::Own => own(site.domain()),
+        Tls::Placeholder => own(PLACEHOLDER),
+        Tls::Files { certificate, key } => lines(certificate, key),
+        Tls::Refused => "    ssl_reject_handshake on;\n".to_owned(),
+        Tls::None => String::new(),
     }
 }
 
