@@ -106,6 +106,7 @@ fn attempts(cause: &str) -> Attempts {
         last_at: time(1),
         retry_at: time(601),
         cause: cause.to_owned(),
+        line_tried_at: Some(time(1)),
     }
 }
 

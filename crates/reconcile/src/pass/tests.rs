@@ -99,15 +99,15 @@ async fn what_is_due_is_renewed_with_one_reload_and_then_nothing_is_done() {
     let world = FakeWorld::new(&["a.test/10", "b.test/80", "c.test/3", "d.test/self"]);
     check(&world, &all(), expect![[r#"
         a.test: renewed (a third of its life is left), serves 2
-        b.test: not-due (a third of its life is left), serves 1
+        b.test: not-due (not due before 2026-03-22T22:25:24Z, when a third of its life is left), serves 1
         c.test: renewed (a third of its life is left), serves 2
         d.test: skipped (it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate), serves 1
         2 orders, 1 tests, 1 reloads
     "#]]).await;
     check(&world, &all(), expect![[r#"
-        a.test: not-due (a third of its life is left), serves 2
-        b.test: not-due (a third of its life is left), serves 1
-        c.test: not-due (a third of its life is left), serves 2
+        a.test: not-due (not due before 2026-04-01T08:20:21Z, when a third of its life is left), serves 2
+        b.test: not-due (not due before 2026-03-22T22:25:24Z, when a third of its life is left), serves 1
+        c.test: not-due (not due before 2026-04-01T15:06:18Z, when a third of its life is left), serves 2
         d.test: skipped (it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate), serves 1
         2 orders, 1 tests, 1 reloads
     "#]]).await;
@@ -123,10 +123,10 @@ async fn a_dry_run_asks_the_ca_for_nothing() {
             ..all()
         },
         expect![[r#"
-        a.test: would-renew (a third of its life is left), serves 1
-        b.test: not-due (a third of its life is left), serves 1
-        0 orders, 0 tests, 0 reloads
-    "#]],
+            a.test: would-renew (a third of its life is left), serves 1
+            b.test: not-due (not due before 2026-03-22T22:25:24Z, when a third of its life is left), serves 1
+            0 orders, 0 tests, 0 reloads
+        "#]],
     )
     .await;
     assert_eq!(*lock(&world.authority.polls), 0);
@@ -172,12 +172,12 @@ async fn one_site_fails_and_the_others_do_not_notice() {
         &world,
         &all(),
         expect![[r#"
-        a.test: not-due (a third of its life is left), serves 2
-        b.test: postponed (a third of its life is left), serves 1, retry at 2026-02-02T00:00:00Z
-        c.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T01:00:40Z
-            challenge-not-found: c.test answers 404
-        2 orders, 5 tests, 5 reloads
-    "#]],
+            a.test: not-due (not due before 2026-04-01T08:20:21Z, when a third of its life is left), serves 2
+            b.test: postponed (a third of its life is left), serves 1, retry at 2026-02-02T00:00:00Z
+            c.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T01:00:20Z
+                challenge-not-found: c.test answers 404
+            2 orders, 3 tests, 3 reloads
+        "#]],
     )
     .await;
 }
@@ -270,9 +270,9 @@ async fn a_reload_that_nobody_heard_is_reported_and_repeated() {
         &world,
         &all(),
         expect![[r#"
-        a.test: not-due (a third of its life is left), serves 2
-        1 orders, 2 tests, 2 reloads
-    "#]],
+            a.test: not-due (not due before 2026-04-01T08:20:21Z, when a third of its life is left), serves 2
+            1 orders, 2 tests, 2 reloads
+        "#]],
     )
     .await;
 }
@@ -410,11 +410,11 @@ async fn the_window_is_asked_for_once_and_the_replaced_certificate_is_named_insi
     lock(&world.authority.windows)
         .insert("key.c8".into(), Window::new(hours(0), hours(2)).unwrap());
     check(&world, &all(), expect![[r#"
-        a.test: not-due (the CA suggests renewing between 2026-02-01T00:00:00Z and 2026-02-01T02:00:00Z), serves 1
+        a.test: not-due (not due before 2026-02-01T00:25:32Z, a moment in the window that the CA suggests), serves 1
         0 orders, 0 tests, 0 reloads
     "#]]).await;
     check(&world, &all(), expect![[r#"
-        a.test: not-due (the CA suggests renewing between 2026-02-01T00:00:00Z and 2026-02-01T02:00:00Z), serves 1
+        a.test: not-due (not due before 2026-02-01T00:25:32Z, a moment in the window that the CA suggests), serves 1
         0 orders, 0 tests, 0 reloads
     "#]]).await;
     tokio::time::sleep(Duration::from_hours(2) - Duration::from_secs(1)).await;

@@ -87,7 +87,8 @@ CREATE TABLE suggestions (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE attempts (
     domain TEXT PRIMARY KEY, failures INTEGER NOT NULL, blame TEXT NOT NULL,
-    last_at INTEGER NOT NULL, retry_at INTEGER NOT NULL, cause TEXT NOT NULL
+    last_at INTEGER NOT NULL, retry_at INTEGER NOT NULL, cause TEXT NOT NULL,
+    line_tried_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE files (
     path BLOB PRIMARY KEY, stamp BLOB NOT NULL, key_stamp BLOB, key_fits INTEGER NOT NULL,

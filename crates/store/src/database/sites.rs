@@ -26,7 +26,7 @@ pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> 
         site.suggestion = Some(suggestion(row)?);
     }
     let mut statement = connection
-        .prepare_cached("SELECT domain, failures, blame, last_at, retry_at, cause FROM attempts")?;
+        .prepare_cached("SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at FROM attempts")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let site = sites.entry(column::name(row, 0)?).or_default();
@@ -72,8 +72,9 @@ pub(super) fn write_attempts(
         return Ok(());
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET failures = ?2, blame = ?3, last_at = ?4, retry_at = ?5, cause = ?6",
+        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET failures = ?2, blame = ?3, last_at = ?4, retry_at = ?5, cause = ?6,
+         line_tried_at = ?7",
     )?;
     statement.execute(params![
         domain.as_str(),
@@ -82,6 +83,7 @@ pub(super) fn write_attempts(
         column::from_moment(attempts.last_at),
         column::from_moment(attempts.retry_at),
         attempts.cause,
+        attempts.line_tried_at.map(column::from_moment),
     ])?;
     Ok(())
 }
@@ -120,6 +122,11 @@ fn attempts(row: &Row<'_>) -> Answer<Attempts> {
         last_at: column::moment(row, 3)?,
         retry_at: column::moment(row, 4)?,
         cause: column::text(row, 5)?.to_owned(),
+        line_tried_at: if column::is_null(row, 6)? {
+            None
+        } else {
+            Some(column::moment(row, 6)?)
+        },
     })
 }
 
