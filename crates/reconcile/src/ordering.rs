@@ -11,10 +11,11 @@ use renewal::ledger::{Ledger, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::ports::{
-    Authority as _, Clock as _, Event, Host as _, Memory as _, MemoryFailure, Observer as _,
-    OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged, Waiting,
+    Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure,
+    Observer as _, OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged, Waiting,
 };
 use renewal::retry::Blame;
+use renewal::secret::Secret;
 use renewal::site::Site;
 
 use crate::tally::Failure;
@@ -92,40 +93,9 @@ pub(crate) async fn order<W: World>(
     way: Way,
     replaces: Option<CertificateId>,
 ) -> Result<Staged, Failure> {
-    let domain = site.domain();
     let in_window = replaces.is_some();
     books.allows(&**world, site, in_window)?;
-    let memory = world.memory();
-    let open = memory.open_order(domain).map_err(forgot)?;
-    let oldest = world
-        .clock()
-        .now()
-        .checked_sub(ORDER_LIFE)
-        .unwrap_or(Timestamp::MIN);
-    let open = open.filter(|open| {
-        open.ca == site.policy.ca && open.names == site.wanted && open.placed_at > oldest
-    });
-    let kept = match &open {
-        Some(_) => world.host().kept_key(domain).await.map_err(Failure::host)?,
-        None => None,
-    };
-    // An order without its key, or a key without its order, is of no use.
-    let (key, resume) = match (kept, open) {
-        (Some(key), Some(open)) => (key, Some(open.url)),
-        _ => {
-            let key = world
-                .authority()
-                .make_key(site.policy.key_type)
-                .await
-                .map_err(refused)?;
-            world
-                .host()
-                .keep_key(domain, &key)
-                .await
-                .map_err(Failure::host)?;
-            (key, None)
-        }
-    };
+    let (key, resume) = take_up(&**world, site).await?;
     let resumed = resume.is_some();
     let request = OrderRequest {
         ca: site.policy.ca.clone(),
@@ -143,44 +113,92 @@ pub(crate) async fn order<W: World>(
         fault: Mutex::new(None),
     };
     let answer = world.authority().order(&request, &desk).await;
+    let facts = order_facts(site, in_window);
+    let now = world.clock().now();
     if !resumed {
-        let spent =
-            books.with(|ledger| ledger.ordered(order_facts(site, in_window), world.clock().now()));
-        memory.spend(&spent).map_err(forgot)?;
+        let spent = books.with(|ledger| ledger.ordered(facts, now));
+        world.memory().spend(&spent).map_err(forgot)?;
     }
-    let issued = match answer {
-        Ok(issued) => issued,
-        Err(failure) => return Err(settle_failure(&**world, books, site, failure)),
-    };
-    let spent =
-        books.with(|ledger| ledger.issued(order_facts(site, in_window), world.clock().now()));
-    memory.spend(&spent).map_err(forgot)?;
-    let staged = world
-        .host()
-        .stage(site, &request.key, &issued, world.clock().now())
-        .await;
-    if staged.is_ok() {
-        memory.remember_order(domain, None).map_err(forgot)?;
-    }
-    let staged = staged.map_err(|failure| {
-        // A certificate that must not be deployed was issued all the same: asking again at once would only
-        // spend another. A full disk is this host's, and the order can be taken up again.
-        let rejected = failure.0.name == FindingName::CertificateRejected;
-        if rejected {
-            if let Err(error) = memory.remember_order(domain, None) {
-                tracing::warn!(%domain, %error, "the order could not be forgotten");
-            }
-        }
-        let blame = if rejected { Blame::Ca } else { Blame::Host };
-        Failure {
-            blame,
-            asked_ca: rejected,
-            retry_at: None,
-            findings: vec![failure.0],
-        }
-    })?;
-    world.observer().saw(Event::Obtained(domain));
+    let issued = answer.map_err(|failure| settle_failure(&**world, books, site, failure))?;
+    let spent = books.with(|ledger| ledger.issued(facts, now));
+    world.memory().spend(&spent).map_err(forgot)?;
+    let staged = stage(&**world, site, &request, &issued).await?;
+    world.observer().saw(Event::Obtained(site.domain()));
     Ok(staged)
+}
+
+/// Returns the key to order with, and the order to take up if one is open.
+///
+/// An order without its key, or a key without its order, is of no use: both are then made anew.
+async fn take_up<W: World>(world: &W, site: &Site) -> Result<(Secret, Option<String>), Failure> {
+    let domain = site.domain();
+    let oldest = world
+        .clock()
+        .now()
+        .checked_sub(ORDER_LIFE)
+        .unwrap_or(Timestamp::MIN);
+    let open = world
+        .memory()
+        .open_order(domain)
+        .map_err(forgot)?
+        .filter(|open| {
+            open.ca == site.policy.ca && open.names == site.wanted && open.placed_at > oldest
+        });
+    if let Some(open) = open
+        && let Some(key) = world.host().kept_key(domain).await.map_err(Failure::host)?
+    {
+        return Ok((key, Some(open.url)));
+    }
+    let key = world
+        .authority()
+        .make_key(site.policy.key_type)
+        .await
+        .map_err(refused)?;
+    world
+        .host()
+        .keep_key(domain, &key)
+        .await
+        .map_err(Failure::host)?;
+    Ok((key, None))
+}
+
+/// Has what the CA sent checked and written to the archive; then the order is done with.
+async fn stage<W: World>(
+    world: &W,
+    site: &Site,
+    request: &OrderRequest,
+    issued: &Issued,
+) -> Result<Staged, Failure> {
+    let domain = site.domain();
+    match world
+        .host()
+        .stage(site, &request.key, issued, world.clock().now())
+        .await
+    {
+        Ok(staged) => {
+            world
+                .memory()
+                .remember_order(domain, None)
+                .map_err(forgot)?;
+            Ok(staged)
+        }
+        // A certificate that must not be deployed was issued all the same: the order can give nothing better,
+        // and asking for another at once would only spend it.
+        Err(HostFailure(finding)) if finding.name == FindingName::CertificateRejected => {
+            world
+                .memory()
+                .remember_order(domain, None)
+                .map_err(forgot)?;
+            Err(Failure {
+                blame: Blame::Ca,
+                asked_ca: true,
+                retry_at: None,
+                findings: vec![finding],
+            })
+        }
+        // A full disk is this host's, and the order is taken up again.
+        Err(failure) => Err(Failure::host(failure)),
+    }
 }
 
 /// Takes a failed order into the books.

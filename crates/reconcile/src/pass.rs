@@ -13,7 +13,7 @@ use renewal::finding::Finding;
 use renewal::name::Name;
 use renewal::plan::{Action, Item, Plan, Remembered, Wish, plan};
 use renewal::ports::{
-    Clock as _, Event, Host as _, HostFailure, Lease as _, LeaseHeld, Look, Memory as _,
+    Clock as _, Event, Host as _, HostFailure, Known, Lease as _, LeaseHeld, Look, Memory as _,
     MemoryFailure, Observer as _,
 };
 use renewal::report::{Outcome, Report, SiteReport};
@@ -93,31 +93,13 @@ pub async fn run<W: World>(
     } else {
         Some(lease(&**world, request.wait, stop).await?)
     };
-    let known = world.memory().known()?;
-    let mut look = world.host().look(&known).await?;
-    let mut sites: Vec<Arc<Site>> = std::mem::take(&mut look.sites)
-        .into_iter()
-        .map(Arc::new)
-        .collect();
-    let wish = resolve(&request.wish, &sites)?;
+    let mut seen = look(&**world).await?;
+    let wish = resolve(&request.wish, &seen.sites)?;
     let mut remembered = world.memory().remembered()?;
-    let mut reloads = 0;
-    let mut findings = std::mem::take(&mut look.findings);
     if !request.dry_run {
-        remember(&**world, &look)?;
-        let recovered = recovering::recover(&**world, &sites, &known).await?;
-        reloads += recovered.reloads;
-        findings.extend(recovered.findings);
-        if recovered.changed {
-            // Finished deployments change what is linked: look again, or the plan is about yesterday.
-            look = world.host().look(&known).await?;
-            remember(&**world, &look)?;
-            sites = std::mem::take(&mut look.sites)
-                .into_iter()
-                .map(Arc::new)
-                .collect();
-        }
-        let asked: Vec<_> = sites
+        seen.finish_earlier_work(&**world).await?;
+        let asked: Vec<_> = seen
+            .sites
             .iter()
             .filter(|site| wish.includes(site.domain()))
             .cloned()
@@ -125,41 +107,51 @@ pub async fn run<W: World>(
         polling::poll(&**world, &asked, &mut remembered).await?;
     }
     let now = world.clock().now();
-    let plan = plan(
-        sites
-            .iter()
-            .map(|site| (&**site, remembered.get(site.domain()))),
-        &wish,
-        now,
-    );
-    announce(&**world, &plan, &findings);
+    let question = seen
+        .sites
+        .iter()
+        .map(|site| (&**site, remembered.get(site.domain())));
+    let plan = plan(question, &wish, now);
+    announce(&**world, &plan, &seen.findings);
     let mut reports: Vec<SiteReport> = plan
         .items
         .iter()
         .map(|item| at_rest(item, request.dry_run))
         .collect();
-    if !request.dry_run {
-        let due = due_items(&plan, &sites);
-        if !due.is_empty() {
-            let books = Books::new(world.memory().ledger()?);
-            let mut work = Work::new(
-                Arc::clone(world),
-                books,
-                known,
-                remembered.clone(),
-                stop.clone(),
-            );
-            work.carry_out(due, &mut reports).await;
-            reloads += work.reloads;
-        }
+    let due = if request.dry_run {
+        Vec::new()
+    } else {
+        due_items(&plan, &seen.sites)
+    };
+    let worked = !due.is_empty();
+    if worked {
+        let books = Books::new(world.memory().ledger()?);
+        let mut work = Work::new(
+            Arc::clone(world),
+            books,
+            seen.known,
+            remembered.clone(),
+            stop.clone(),
+        );
+        work.carry_out(due, &mut reports).await;
+        seen.reloads += work.reloads;
     }
     for report in &reports {
         world.observer().saw(Event::Finished(report));
     }
     let wake_at = next_wake(&plan, &reports, now);
     drop(plan);
-    refresh(&**world, &mut remembered, &reports)?;
+    if worked {
+        remembered = world.memory().remembered()?;
+    }
     let finished_at = world.clock().now();
+    let Seen {
+        sites,
+        findings,
+        reloads,
+        watched,
+        ..
+    } = seen;
     let report = Report {
         started_at,
         finished_at,
@@ -173,8 +165,57 @@ pub async fn run<W: World>(
         report,
         sites,
         remembered,
-        watched: look.watched,
+        watched,
     })
+}
+
+/// What a pass sees of the host before it plans.
+struct Seen {
+    sites: Vec<Arc<Site>>,
+    findings: Vec<Finding>,
+    watched: Vec<PathBuf>,
+    known: Known,
+    fresh: Vec<(PathBuf, renewal::ports::Seen)>,
+    reloads: u32,
+}
+
+async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
+    let known = world.memory().known()?;
+    let Look {
+        sites,
+        findings,
+        read,
+        watched,
+    } = world.host().look(&known).await?;
+    let sites = sites.into_iter().map(Arc::new).collect();
+    Ok(Seen {
+        sites,
+        findings,
+        watched,
+        known,
+        fresh: read,
+        reloads: 0,
+    })
+}
+
+impl Seen {
+    /// Writes down what was read, and finishes what an earlier run left unfinished.
+    async fn finish_earlier_work<W: World>(&mut self, world: &W) -> Result<(), RunError> {
+        if !self.fresh.is_empty() {
+            world.memory().remember_seen(&self.fresh)?;
+        }
+        let recovered = recovering::recover(world, &self.sites, &self.known).await?;
+        self.reloads += recovered.reloads;
+        self.findings.extend(recovered.findings);
+        if recovered.changed {
+            // Finished deployments change what is linked: look again, or the plan is about yesterday.
+            let again = world.host().look(&self.known).await?;
+            world.memory().remember_seen(&again.read)?;
+            self.sites = again.sites.into_iter().map(Arc::new).collect();
+            self.watched = again.watched;
+        }
+        Ok(())
+    }
 }
 
 async fn lease<W: World>(
@@ -234,14 +275,6 @@ fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
     })
 }
 
-fn remember<W: World>(world: &W, look: &Look) -> Result<(), MemoryFailure> {
-    if look.read.is_empty() {
-        Ok(())
-    } else {
-        world.memory().remember_seen(&look.read)
-    }
-}
-
 fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {
     let due = plan
         .items
@@ -293,21 +326,6 @@ fn due_items(plan: &Plan<'_>, sites: &[Arc<Site>]) -> Vec<Due> {
             })
         })
         .collect()
-}
-
-/// Takes what the work remembered of each site's failures into what the caller holds.
-fn refresh<W: World>(
-    world: &W,
-    remembered: &mut HashMap<Name, Remembered>,
-    reports: &[SiteReport],
-) -> Result<(), MemoryFailure> {
-    let mut anew = world.memory().remembered()?;
-    for report in reports {
-        if let Some(known) = anew.remove(report.domain()) {
-            remembered.insert(report.domain().clone(), known);
-        }
-    }
-    Ok(())
 }
 
 /// Returns the first moment at which there may be something to do.

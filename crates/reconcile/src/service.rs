@@ -4,14 +4,18 @@
 //! moment at which only CAs are to be asked for their windows costs those questions and nothing else: no site
 //! but those is touched. Whatever falls within [`ServiceSettings::coalesce`] is done together.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::name::Name;
+use renewal::plan::Remembered;
 use renewal::ports::{Clock as _, LeaseHeld};
 use renewal::report::Report;
+use renewal::site::Site;
 
-use crate::pass::{Pass, Request, RunError, run};
+use crate::pass::{Request, RunError, run};
 use crate::polling;
 use crate::world::{Stop, World};
 
@@ -66,65 +70,91 @@ pub async fn serve<W: World>(
     while !stop.wished() {
         let pass = run(world, &Request::default(), &stop).await;
         let now = world.clock().now();
-        let (mut pass, mut schedule) = match pass {
-            Ok(Pass {
-                report,
-                sites,
-                remembered,
-                watched,
-            }) => {
-                watcher.watch(&watched);
-                let schedule = Schedule::new(&sites, &remembered, &report, now);
-                let held = Some((sites, remembered));
-                supervisor.passed(&Ok(report), schedule.next(now));
-                (held, schedule)
+        let mut rest = match pass {
+            Ok(pass) => {
+                watcher.watch(&pass.watched);
+                let schedule = Schedule::new(&pass.sites, &pass.remembered, &pass.report, now);
+                supervisor.passed(&Ok(pass.report), schedule.next(now));
+                Rest {
+                    sites: pass.sites,
+                    remembered: pass.remembered,
+                    schedule,
+                }
             }
             Err(error) => {
-                let wait = if matches!(error, RunError::Lease(LeaseHeld::By(_))) {
-                    AFTER_OTHERS
-                } else {
-                    AFTER_ERROR
-                };
-                let schedule = Schedule::only(later(now, wait));
+                let others = matches!(error, RunError::Lease(LeaseHeld::By(_)));
+                let schedule =
+                    Schedule::only(later(now, if others { AFTER_OTHERS } else { AFTER_ERROR }));
                 supervisor.passed(&Err(error), schedule.next(now));
-                (None, schedule)
+                Rest {
+                    sites: Vec::new(),
+                    remembered: HashMap::new(),
+                    schedule,
+                }
             }
         };
         watcher.forget();
-        let earliest = later(now, settings.floor);
+        rest.until_next_pass(
+            &**world,
+            settings,
+            later(now, settings.floor),
+            watcher,
+            &mut stop,
+        )
+        .await;
+    }
+}
+
+/// What the service holds between two passes.
+struct Rest {
+    sites: Vec<Arc<Site>>,
+    remembered: HashMap<Name, Remembered>,
+    schedule: Schedule,
+}
+
+impl Rest {
+    /// Sleeps and asks CAs for their windows, until a pass is due, something changes, or the end is wished for.
+    async fn until_next_pass<W: World>(
+        &mut self,
+        world: &W,
+        settings: ServiceSettings,
+        earliest: Timestamp,
+        watcher: &mut impl Watcher,
+        stop: &mut Stop,
+    ) {
+        let clock = world.clock();
         loop {
-            let at = later(schedule.next(world.clock().now()), settings.coalesce).max(earliest);
+            let at = later(self.schedule.next(clock.now()), settings.coalesce).max(earliest);
             tokio::select! {
                 () = stop.wait() => return,
                 () = watcher.changed() => {
                     // A deployment of somebody else's touches many files: look once, when it is over.
-                    let calm = later(world.clock().now(), CALM).max(earliest);
-                    world.clock().wait_until(calm).await;
-                    break;
+                    tokio::select! {
+                        () = stop.wait() => {}
+                        () = clock.wait_until(later(clock.now(), CALM).max(earliest)) => {}
+                    }
+                    return;
                 }
-                () = world.clock().wait_until(at) => {}
+                () = clock.wait_until(at) => {}
             }
-            let now = world.clock().now();
-            let Some(domains) = schedule.polls_only(now) else {
-                break;
+            let Some(polls) = self.schedule.polls_only(clock.now()) else {
+                return;
             };
-            let Some((sites, remembered)) = &mut pass else {
-                break;
-            };
-            let asked: Vec<_> = domains
+            let asked: Vec<_> = polls
                 .iter()
-                .filter_map(|index| sites.get(*index).cloned())
+                .map(|index| Arc::clone(&self.sites[*index]))
                 .collect();
-            if let Err(error) = polling::poll(&**world, &asked, remembered).await {
+            if let Err(error) = polling::poll(world, &asked, &mut self.remembered).await {
                 tracing::warn!(%error, "the CA's answers could not be written down");
-                break;
+                return;
             }
-            for index in domains {
-                schedule.reschedule(
+            for index in polls {
+                let site = &self.sites[index];
+                self.schedule.reschedule(
                     index,
-                    &sites[index],
-                    remembered.get(sites[index].domain()),
-                    world.clock().now(),
+                    site,
+                    self.remembered.get(site.domain()),
+                    clock.now(),
                 );
             }
         }

@@ -132,39 +132,32 @@ fn decide<'a>(
     now: Timestamp,
 ) -> Item<'a> {
     let suggestion = remembered.and_then(|known| known.suggestion.as_ref());
-    let policy = &site.policy;
     let mut due = due(
         &site.wanted,
         site.current.as_ref(),
-        policy.before_expiry,
+        site.policy.before_expiry,
         suggestion,
         now,
     );
     let item = |action, due| Item { site, action, due };
-    if !policy.managed {
+    if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
     }
     let trusted = site
         .current
         .as_ref()
         .filter(|current| !current.certificate.self_signed);
-    if let Some(current) = trusted
-        && now < current.certificate.valid.start()
-        && !wish.force
-    {
+    if trusted.is_some_and(|current| now < current.certificate.valid.start()) && !wish.force {
         return item(Action::Skip(SkipReason::ClockBehind), due);
     }
-    if let Some(undeployed) = &site.undeployed
-        && undeployed.certificate.valid.contains(now)
-        && undeployed.certificate.missing(&site.wanted).is_none()
-    {
+    if let Some(version) = deployable(site, now) {
         due = Due {
             at: now,
             reason: Reason::Undeployed,
         };
-        return item(Action::Deploy(undeployed.version), due);
+        return item(Action::Deploy(version), due);
     }
-    let named = wish.first || wish.only.is_some() || policy.listed;
+    let named = wish.first || wish.only.is_some() || site.policy.listed;
     if trusted.is_none() && !named {
         return item(Action::Skip(SkipReason::NeverHadOne), due);
     }
@@ -177,32 +170,32 @@ fn decide<'a>(
     if due.at > now {
         return item(Action::Leave, due);
     }
-    let too_early = remembered
-        .and_then(|known| known.attempts.as_ref())
-        .map(|attempts| attempts.retry_at);
+    let attempts = remembered.and_then(|known| known.attempts.as_ref());
+    let too_early = attempts
+        .map(|attempts| attempts.retry_at)
+        .filter(|retry_at| *retry_at > now);
     if let Some(retry_at) = too_early
-        && retry_at > now
         && !wish.force
     {
         return item(Action::Postpone(retry_at), due);
     }
-    // Let's Encrypt exempts a replacement from its limits only inside the window; outside, naming the
-    // certificate gains nothing and can be refused.
-    let replaces = suggestion
-        .and_then(|known| {
-            known
-                .chosen
-                .as_ref()
-                .filter(|chosen| chosen.window.contains(now))
-                .map(|_| &known.id)
-        })
-        .filter(|id| trusted.is_some_and(|current| current.certificate.id.as_ref() == Some(id)));
+    let id = trusted.and_then(|current| current.certificate.id.as_ref());
+    let replaces =
+        id.filter(|id| suggestion.is_some_and(|known| known.id == **id && known.open(now)));
     item(
         Action::Order {
             replaces: replaces.cloned(),
         },
         due,
     )
+}
+
+/// Returns the version that was obtained earlier and is still worth deploying.
+fn deployable(site: &Site, now: Timestamp) -> Option<u32> {
+    let undeployed = site.undeployed.as_ref()?;
+    let certificate = &undeployed.certificate;
+    let good = certificate.valid.contains(now) && certificate.missing(&site.wanted).is_none();
+    good.then_some(undeployed.version)
 }
 
 #[cfg(test)]

@@ -103,6 +103,17 @@ impl Suggestion {
         }
     }
 
+    /// Says whether the window is open now, so that the renewal may name the certificate it replaces.
+    ///
+    /// Let's Encrypt exempts a replacement from its limits only inside the window; outside, naming the
+    /// certificate gains nothing and can be refused.
+    #[must_use]
+    pub fn open(&self, now: Timestamp) -> bool {
+        self.chosen
+            .as_ref()
+            .is_some_and(|chosen| chosen.window.contains(now))
+    }
+
     /// Says whether the CA should be asked now about the certificate `id`, which ends at `end`.
     #[must_use]
     pub fn wanted(

@@ -15,6 +15,8 @@ use renewal::site::Site;
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     moments: BinaryHeap<Reverse<(Timestamp, Kind, usize)>>,
+    /// The moment of each site's pass that counts: a poll may have moved it since it was put in.
+    passes: HashMap<usize, Timestamp>,
 }
 
 /// What is to be done at a moment.
@@ -49,11 +51,11 @@ impl Schedule {
                 // did so would do nothing else.
                 Some((Outcome::Failed | Outcome::Postponed, retry_at)) => {
                     let at = retry_at.unwrap_or(now).max(later(now, RETRY_LEAST));
-                    schedule.moments.push(Reverse((at, Kind::Pass, index)));
+                    schedule.pass(index, at);
                 }
                 // What was seen at the beginning of the pass is not what is there now.
                 Some((Outcome::Issued | Outcome::Renewed, _)) => {
-                    schedule.moments.push(Reverse((now, Kind::Pass, index)));
+                    schedule.pass(index, now);
                 }
                 Some((Outcome::NotDue | Outcome::WouldRenew, _)) => {
                     schedule.reschedule(index, site, remembered.get(site.domain()), now);
@@ -66,9 +68,9 @@ impl Schedule {
 
     /// A pass at `moment`, and nothing else.
     pub(super) fn only(moment: Timestamp) -> Self {
-        Self {
-            moments: BinaryHeap::from([Reverse((moment, Kind::Pass, NOBODY))]),
-        }
+        let mut schedule = Self::default();
+        schedule.pass(NOBODY, moment);
+        schedule
     }
 
     /// Returns the first moment.
@@ -85,11 +87,12 @@ impl Schedule {
             if at > now {
                 break;
             }
-            if kind == Kind::Pass {
-                return None;
-            }
             self.moments.pop();
-            polls.push(index);
+            match kind {
+                Kind::Pass if self.passes.get(&index) == Some(&at) => return None,
+                Kind::Pass => {}
+                Kind::Poll => polls.push(index),
+            }
         }
         Some(polls)
     }
@@ -110,11 +113,20 @@ impl Schedule {
             suggestion,
             now,
         );
-        self.moments.push(Reverse((due.at, Kind::Pass, index)));
+        if self.passes.get(&index) != Some(&due.at) {
+            self.pass(index, due.at);
+        }
         if let Some(suggestion) = suggestion.filter(|suggestion| suggestion.poll_at < due.at) {
             self.moments
                 .push(Reverse((suggestion.poll_at, Kind::Poll, index)));
         }
+    }
+}
+
+impl Schedule {
+    fn pass(&mut self, index: usize, at: Timestamp) {
+        self.passes.insert(index, at);
+        self.moments.push(Reverse((at, Kind::Pass, index)));
     }
 }
 

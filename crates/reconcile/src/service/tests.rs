@@ -1,1 +1,157 @@
-//! The service over a world of fakes.
+//! The service over a world of fakes: months pass in milliseconds.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use renewal::ports::Clock as _;
+use renewal::report::Report;
+use renewal::window::Window;
+use tokio::sync::Notify;
+
+use crate::fakes::{FakeWorld, lock};
+use crate::pass::RunError;
+use crate::service::{ServiceSettings, Supervisor, Watcher, serve};
+use crate::world::Stop;
+
+/// Tells of changes when a test says so.
+#[derive(Clone, Default)]
+struct Bell(Arc<Notify>);
+
+impl Watcher for Bell {
+    fn watch(&mut self, _paths: &[PathBuf]) {}
+
+    async fn changed(&mut self) {
+        self.0.notified().await;
+    }
+
+    fn forget(&mut self) {}
+}
+
+/// Keeps the moments of all passes.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<Timestamp>>>);
+
+impl Supervisor for Diary {
+    fn passed(&self, report: &Result<Report, RunError>, _next: Timestamp) {
+        lock(&self.0).push(report.as_ref().unwrap().finished_at);
+    }
+}
+
+/// Lets the service run for so long; returns the moments of its passes. `meanwhile` may disturb it.
+async fn serve_for(
+    world: &Arc<FakeWorld>,
+    length: Duration,
+    meanwhile: impl Future<Output = ()>,
+    bell: Bell,
+) -> Vec<Timestamp> {
+    let (sender, stop) = Stop::channel();
+    let diary = Diary::default();
+    let task = tokio::spawn({
+        let (world, diary, mut bell) = (Arc::clone(world), diary.clone(), bell);
+        async move { serve(&world, ServiceSettings::default(), &mut bell, &diary, stop).await }
+    });
+    tokio::join!(tokio::time::sleep(length), meanwhile);
+    sender.send(true).unwrap();
+    task.await.unwrap();
+    std::mem::take(&mut *lock(&diary.0))
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+#[tokio::test(start_paused = true)]
+async fn a_year_of_a_fleet_needs_a_reload_per_batch_and_lets_nothing_expire() {
+    let sites: Vec<String> = (0..20)
+        .map(|number| format!("s{number:02}.test/{}", 31 + number))
+        .collect();
+    let world = FakeWorld::new(&sites.iter().map(String::as_str).collect::<Vec<_>>());
+    let now = world.clock.now();
+    let passes = serve_for(&world, 365 * DAY, async {}, Bell::default()).await;
+    let year_later = now
+        .checked_add(SignedDuration::from_hours(365 * 24))
+        .unwrap();
+    let state = lock(&world.host.state);
+    let mut renewals = 0;
+    for (domain, lineage) in &state.lineages {
+        let served = lineage
+            .versions
+            .values()
+            .find(|one| Some(one.sha256) == lineage.served)
+            .unwrap();
+        assert!(served.valid.contains(year_later), "{domain} expired");
+        let versions: Vec<_> = lineage.versions.values().collect();
+        for pair in versions.windows(2) {
+            assert!(
+                pair[1].valid.start() < pair[0].valid.end(),
+                "{domain} was without a certificate"
+            );
+        }
+        renewals += versions.len() - 1;
+    }
+    assert!((100..=140).contains(&renewals), "{renewals} renewals");
+    assert!(
+        state.reloads as usize <= renewals,
+        "{} reloads",
+        state.reloads
+    );
+    assert!(
+        passes.len() < 365 + 2 * renewals + 10,
+        "{} passes",
+        passes.len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_due_no_pass_is_made_but_the_daily_one() {
+    let world = FakeWorld::new(&["a.test/80", "b.test/85"]);
+    let now = world.clock.now();
+    let day = |n: i64| now.checked_add(SignedDuration::from_hours(24 * n)).unwrap();
+    for id in ["key.c8", "key.c9"] {
+        lock(&world.authority.windows).insert(id.into(), Window::new(day(50), day(52)).unwrap());
+    }
+    let passes = serve_for(&world, 10 * DAY, async {}, Bell::default()).await;
+    assert_eq!(passes.len(), 10, "{passes:?}");
+    let polls = *lock(&world.authority.polls);
+    assert!(
+        (60..=90).contains(&polls),
+        "asked {polls} times: every six hours, for two sites"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_certificate_is_replaced_the_same_day() {
+    let world = FakeWorld::new(&["a.test/80"]);
+    let now = world.clock.now();
+    let hour = |n: i64| now.checked_add(SignedDuration::from_hours(n)).unwrap();
+    lock(&world.authority.windows).insert(
+        "key.c8".into(),
+        Window::new(hour(1000), hour(1040)).unwrap(),
+    );
+    let revoke = async {
+        tokio::time::sleep(Duration::from_hours(30)).await;
+        lock(&world.authority.windows)
+            .insert("key.c8".into(), Window::new(hour(28), hour(29)).unwrap());
+    };
+    serve_for(&world, 2 * DAY, revoke, Bell::default()).await;
+    assert_eq!(world.host.serves("a.test"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_configuration_is_looked_at_at_once() {
+    let world = FakeWorld::new(&["a.test/80"]);
+    let bell = Bell::default();
+    let ring = {
+        let bell = bell.clone();
+        async move {
+            tokio::time::sleep(Duration::from_mins(30)).await;
+            bell.0.notify_one();
+        }
+    };
+    let passes = serve_for(&world, Duration::from_hours(1), ring, bell).await;
+    let minutes: Vec<i64> = passes
+        .iter()
+        .map(|at| at.duration_since(crate::fakes::start()).as_secs() / 60)
+        .collect();
+    assert_eq!(minutes, [0, 30]);
+}

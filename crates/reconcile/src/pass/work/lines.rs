@@ -62,7 +62,7 @@ impl Lines {
                     Ok(()) => reverted += 1,
                     // Somebody edited the file since. The line does no harm; it stays.
                     Err(failure) => {
-                        tracing::warn!(domain = %switch.domain, %failure, "our line stays in the vhost")
+                        tracing::warn!(domain = %switch.domain, %failure, "our line stays in the vhost");
                     }
                 }
             }
