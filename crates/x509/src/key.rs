@@ -1,0 +1,111 @@
+//! Which private key belongs to this certificate?
+//!
+//! Keys are made as PKCS #8, and read as PKCS #8, SEC1 (`EC PRIVATE KEY`) and PKCS #1 (`RSA PRIVATE KEY`).
+
+use rcgen::{KeyPair, RsaKeySize};
+use renewal::certificate::KeyType;
+use renewal::secret::Secret;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::SectionKind;
+
+use crate::chain::FactsError;
+use crate::facts;
+use crate::pem::{self, PemError};
+
+/// Makes a private key, in PKCS #8 PEM. RSA takes up to seconds of CPU: not for an async task.
+///
+/// # Errors
+///
+/// When the system has no randomness to give.
+pub fn generate(kind: KeyType) -> Result<Secret, KeyError> {
+    let rsa = |size| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
+    let pair = match kind {
+        KeyType::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+        KeyType::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+        KeyType::Rsa2048 => rsa(RsaKeySize::_2048),
+        KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
+        KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
+    };
+    let pair = pair.map_err(|_| KeyError::NotMade)?;
+    Ok(Secret::new(pem::encode(
+        "PRIVATE KEY",
+        pair.serialized_der(),
+    )))
+}
+
+/// Says whether the private key belongs to the certificate.
+///
+/// # Errors
+///
+/// When one of them cannot be read.
+pub fn fits(key: &Secret, certificate_der: &[u8]) -> Result<bool, KeyError> {
+    let pair = read(key)?;
+    let certificate = facts::parse(certificate_der).map_err(KeyError::Certificate)?;
+    Ok(pair.public_key_raw() == &*certificate.public_key().subject_public_key.data)
+}
+
+/// Says whether the text holds a private key that can be used.
+///
+/// # Errors
+///
+/// Why not.
+pub fn check(key: &Secret) -> Result<(), KeyError> {
+    read(key).map(|_| ())
+}
+
+/// Reads the first private key of a PEM text; parameters and certificates around it are passed over.
+pub(crate) fn read(key: &Secret) -> Result<KeyPair, KeyError> {
+    let text = key.reveal().as_bytes();
+    if contains(text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || contains(text, b"Proc-Type: 4,ENCRYPTED")
+    {
+        return Err(KeyError::Encrypted);
+    }
+    for block in pem::Text::new(text)?.blocks() {
+        let (kind, der) = block?;
+        let der = match kind {
+            SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der.into()),
+            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der.into()),
+            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.into()),
+            _ => continue,
+        };
+        return KeyPair::try_from(&der).map_err(|_| KeyError::Unusable);
+    }
+    Err(KeyError::Absent)
+}
+
+/// A private key could not be made, read or compared. Never shows what stands in it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The system failed.
+    #[error("the system could not make a private key")]
+    NotMade,
+    /// It is no PEM.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// There is none.
+    #[error("there is no private key in it")]
+    Absent,
+    /// nginx could not start unattended with it.
+    #[error("the private key in it is protected by a passphrase")]
+    Encrypted,
+    /// An unknown kind, or bytes that are no key.
+    #[error(
+        "the private key in it cannot be used: neither RSA of 2048 bits or more, ECDSA nor Ed25519"
+    )]
+    Unusable,
+    /// The other side of the comparison.
+    #[error("the certificate cannot be read: {0}")]
+    Certificate(FactsError),
+    /// The request could not be signed.
+    #[error("the certificate request could not be made")]
+    Request,
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests;
