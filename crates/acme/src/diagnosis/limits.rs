@@ -1,0 +1,166 @@
+//! Which rate limit does a refusal speak of, and until when?
+//!
+//! The anchor of the page it links to tells the limit more reliably than the sentence does.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use renewal::finding::FindingName;
+
+use super::row::{self, Retry, Row};
+use crate::problem::Problem;
+
+/// Says whether the CA has paused the name until a person visits a page.
+#[must_use]
+pub fn is_pause(problem: &Problem) -> bool {
+    row::find([&PAUSE], &problem.detail).is_some()
+}
+
+/// Returns the moment that a text names: `retry after 2026-01-02 15:04:05 UTC`.
+#[must_use]
+pub fn told_moment(problem: &Problem) -> Option<Timestamp> {
+    let (_, after) = problem.detail.split_once("retry after ")?;
+    let text = after.get(.."2026-01-02 15:04:05".len())?;
+    let zone = after.get(text.len()..)?;
+    let moment: DateTime = text.parse().ok()?;
+    let utc = zone.starts_with(" UTC") || zone.starts_with('Z');
+    utc.then(|| moment.to_zoned(TimeZone::UTC).ok())
+        .flatten()
+        .map(|zoned| zoned.timestamp())
+}
+
+/// Finds the row of a `rateLimited` problem.
+pub(super) fn of(problem: &Problem) -> Option<&'static Row> {
+    let link = problem.help.as_deref().unwrap_or_default();
+    row::find([&PAUSE], &problem.detail)
+        .or_else(|| row::find(&ANCHORS, &problem.detail))
+        .or_else(|| row::find(&ANCHORS, link))
+        .or_else(|| row::find(&SENTENCES, &problem.detail))
+}
+
+const LIMIT: Row = Row {
+    finding: FindingName::RateLimited,
+    retry: Retry::WhenTold,
+    ..Row::CA
+};
+
+static PAUSE: Row = Row {
+    pattern: "temporarily prevented from requesting certificates*visit: ",
+    class: "PAUSED",
+    finding: FindingName::AccountPaused,
+    blame: renewal::retry::Blame::Site,
+    retry: Retry::AfterPerson,
+    explanation: "the CA has paused this name for our account, because its validation failed for months",
+    fix: "Mend the name first (`clpctl site:doctor` says how), then open the link in the CA's text and unpause it. Or take the name off the site.",
+    ..Row::CA
+};
+
+const REGISTRATIONS: &str = "this host made too many accounts at this CA";
+const REGISTRATIONS_V6: &str = "this host's IPv6 network made too many accounts at this CA";
+const ORDERS: &str = "our account has placed too many orders at this CA lately";
+const DOMAIN: &str =
+    "too many certificates were issued for this registered domain lately, by anybody";
+const SAME_SET: &str = "this exact set of names got too many certificates in a week";
+const FAILURES: &str = "the validation of this name failed too often within an hour";
+const WAIT: &str = "Nothing: clpctl tries again at the moment the CA names.";
+const SAME_SET_FIX: &str = "Nothing, if a valid certificate is on this host: clpctl tries again at the moment the CA names. If none is, adding a name to the site makes it another set.";
+const FAILURES_FIX: &str =
+    "Run `clpctl site:doctor` to see why it fails; clpctl tries again at the moment the CA names.";
+
+static ANCHORS: [Row; 6] = [
+    Row {
+        pattern: "#new-registrations-per-ip-address",
+        class: "RL_REGISTRATIONS",
+        explanation: REGISTRATIONS,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "#new-registrations-per-ipv6-range",
+        class: "RL_REGISTRATIONS_V6",
+        explanation: REGISTRATIONS_V6,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "#new-orders-per-account",
+        class: "RL_ORDERS",
+        explanation: ORDERS,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "#new-certificates-per-registered-domain",
+        class: "RL_DOMAIN",
+        explanation: DOMAIN,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "#new-certificates-per-exact-set-of-identifiers",
+        class: "RL_SAME_SET",
+        explanation: SAME_SET,
+        fix: SAME_SET_FIX,
+        ..LIMIT
+    },
+    Row {
+        pattern: "#authorization-failures-per-identifier-per-account",
+        class: "RL_FAILURES",
+        explanation: FAILURES,
+        fix: FAILURES_FIX,
+        ..LIMIT
+    },
+];
+
+static SENTENCES: [Row; 7] = [
+    Row {
+        pattern: "too many new registrations*from this IP address",
+        class: "RL_REGISTRATIONS",
+        explanation: REGISTRATIONS,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "too many new registrations*subnet of IPv6",
+        class: "RL_REGISTRATIONS_V6",
+        explanation: REGISTRATIONS_V6,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "too many new orders",
+        class: "RL_ORDERS",
+        explanation: ORDERS,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "too many failed authorizations",
+        class: "RL_FAILURES",
+        explanation: FAILURES,
+        fix: FAILURES_FIX,
+        ..LIMIT
+    },
+    Row {
+        pattern: "already issued for this exact set of",
+        class: "RL_SAME_SET",
+        explanation: SAME_SET,
+        fix: SAME_SET_FIX,
+        ..LIMIT
+    },
+    Row {
+        pattern: "too many certificates*already issued for",
+        class: "RL_DOMAIN",
+        explanation: DOMAIN,
+        fix: WAIT,
+        ..LIMIT
+    },
+    Row {
+        pattern: "Service busy",
+        class: "CA_BUSY",
+        finding: FindingName::CaBusy,
+        explanation: "the CA is overloaded",
+        fix: WAIT,
+        ..LIMIT
+    },
+];

@@ -1,0 +1,241 @@
+//! How does an order become a certificate? (RFC 8555 section 7.1.6)
+//!
+//! ```text
+//! place or take up ─► pending ─► prove ─► ready ─► finalize ─► processing ─► valid ─► download
+//!                        └──────────────────┴────────────────────┴─► invalid
+//! ```
+//!
+//! An order may come in any of these states: Let's Encrypt returns an open one for the same names, and an earlier
+//! run may have been cut off anywhere.
+
+use std::time::Duration;
+
+use http::Uri;
+use renewal::finding::{Finding, FindingName};
+use renewal::ports::{Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
+use renewal::retry::Blame;
+use x509::chain::Chain;
+
+use crate::client::{Client, Told};
+use crate::diagnosis;
+use crate::error::RequestError;
+use crate::failure;
+use crate::order::{Order, OrderStatus, Placed};
+
+impl Client {
+    /// Obtains a certificate.
+    pub(crate) async fn obtain<D: OrderDesk>(
+        &self,
+        request: &OrderRequest,
+        desk: &D,
+    ) -> Result<Issued, OrderFailure> {
+        let told = |waiting: Waiting| desk.waiting(waiting);
+        let placed = match self.take_up(request, &told).await? {
+            Some(placed) => placed,
+            None => self.place_new(request, desk, &told).await?,
+        };
+        let resumed = placed.resumed;
+        match self.fulfil(placed, request, desk, &told).await {
+            // An order that an earlier run left behind may have died since; it is not what was asked for.
+            Err(failure)
+                if resumed
+                    && !failure.resumable
+                    && failure.failed_names.is_empty()
+                    && failure.blame == Blame::Ca =>
+            {
+                let placed = self.place_new(request, desk, &told).await?;
+                self.fulfil(placed, request, desk, &told).await
+            }
+            other => other,
+        }
+    }
+
+    async fn place_new<D: OrderDesk>(
+        &self,
+        request: &OrderRequest,
+        desk: &D,
+        told: Told<'_>,
+    ) -> Result<Placed, OrderFailure> {
+        let placed = self.place(request, told).await.map_err(|error| {
+            // There is no order to take up.
+            OrderFailure {
+                resumable: false,
+                ..error.into()
+            }
+        })?;
+        desk.placed(&placed.uri.to_string());
+        Ok(placed)
+    }
+
+    /// Looks at the order of an earlier run; `None` when it is of no use.
+    async fn take_up(
+        &self,
+        request: &OrderRequest,
+        told: Told<'_>,
+    ) -> Result<Option<Placed>, RequestError> {
+        let Some(url) = &request.resume else {
+            return Ok(None);
+        };
+        told(Waiting::Order);
+        let directory = self.directory(told).await?;
+        let Ok(uri) = directory.origins.read(url) else {
+            return Ok(None);
+        };
+        let order = match self.look_at_order(&uri, told).await {
+            Ok((order, _)) => order,
+            Err(error) if error.passes() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let useful = order.status != OrderStatus::Invalid && order.is_for(&request.names);
+        Ok(useful.then_some(Placed {
+            uri,
+            order,
+            resumed: true,
+        }))
+    }
+
+    async fn fulfil<D: OrderDesk>(
+        &self,
+        placed: Placed,
+        request: &OrderRequest,
+        desk: &D,
+        told: Told<'_>,
+    ) -> Result<Issued, OrderFailure> {
+        let Placed {
+            uri,
+            mut order,
+            resumed,
+        } = placed;
+        if order.status == OrderStatus::Pending {
+            self.prove(&order, request, desk, told).await?;
+            // RFC 8555 section 7.1.6: with all authorizations valid it is ready. Asking would cost a request.
+            order.status = OrderStatus::Ready;
+        }
+        if order.status == OrderStatus::Ready {
+            order = self.finalize_surely(&uri, &order, request, told).await?;
+        }
+        let order = self.settle(&uri, order, told).await?;
+        let certificate = order.certificate.as_deref();
+        let certificate = certificate
+            .ok_or_else(|| failure::malformed("the order is valid and names no certificate"))?;
+        let directory = self.directory(told).await?;
+        let certificate = directory
+            .origins
+            .read(certificate)
+            .map_err(failure::malformed)?;
+        let issued = match self.download(&certificate, told).await {
+            Ok(issued) => issued,
+            Err(error @ RequestError::Malformed { .. }) => {
+                return Err(unusable(&error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if resumed && !fits(&issued, request) {
+            return Err(OrderFailure {
+                resumable: false,
+                ..unusable("it is for another key")
+            });
+        }
+        Ok(issued)
+    }
+
+    /// Finalizes, also when the CA does not call the order ready yet, or has had the request already.
+    async fn finalize_surely(
+        &self,
+        uri: &Uri,
+        order: &Order,
+        request: &OrderRequest,
+        told: Told<'_>,
+    ) -> Result<Order, OrderFailure> {
+        let directory = self.directory(told).await?;
+        let finalize = order.finalize.as_deref();
+        let finalize =
+            finalize.ok_or_else(|| failure::malformed("the order names no URL to finalize it"))?;
+        let finalize = directory
+            .origins
+            .read(finalize)
+            .map_err(failure::malformed)?;
+        let csr = x509::request::request(&request.key, &request.names).map_err(|error| {
+            let finding = Finding::new(FindingName::OrderRejected, error.to_string());
+            OrderFailure::new(Blame::Host, finding)
+        })?;
+        let mut poll = self.issuance.poll(READY_LONGEST);
+        let mut wish = None;
+        loop {
+            match self.finalize(&finalize, &csr, told).await {
+                Ok((order, _)) => return Ok(order),
+                Err(error) if error.refused_as("orderNotReady").is_some() => {}
+                Err(error) => return Err(error.into()),
+            }
+            let (order, again) = self.look_at_order(uri, told).await?;
+            if order.status != OrderStatus::Pending && order.status != OrderStatus::Ready {
+                return Ok(order);
+            }
+            if !poll.wait(wish).await {
+                return Err(failure::slow(
+                    "the names are validated, but the order is not ready",
+                ));
+            }
+            wish = again;
+        }
+    }
+
+    /// Waits until the CA has signed or refused.
+    async fn settle(
+        &self,
+        uri: &Uri,
+        mut order: Order,
+        told: Told<'_>,
+    ) -> Result<Order, OrderFailure> {
+        let mut poll = self.issuance.poll(ISSUANCE_LONGEST);
+        let mut asked = false;
+        let mut wish = None;
+        loop {
+            match order.status {
+                OrderStatus::Valid => {
+                    if asked {
+                        poll.done();
+                    }
+                    return Ok(order);
+                }
+                OrderStatus::Invalid => {
+                    let problem = order.error.unwrap_or_default();
+                    tracing::info!(target: "acme", order = %uri, "refused: {problem}");
+                    return Err(failure::diagnosed(diagnosis::order(&problem), None));
+                }
+                OrderStatus::Processing | OrderStatus::Pending | OrderStatus::Ready => {}
+            }
+            if !poll.wait(wish).await {
+                return Err(failure::slow("it has not signed the certificate"));
+            }
+            asked = true;
+            (order, wish) = self.look_at_order(uri, told).await?;
+        }
+    }
+}
+
+fn fits(issued: &Issued, request: &OrderRequest) -> bool {
+    issued.chains.iter().any(|pem| {
+        let chain = Chain::read(pem.as_bytes());
+        chain.is_ok_and(|chain| x509::key::fits(&request.key, chain.leaf_der()).unwrap_or(false))
+    })
+}
+
+fn unusable(why: &str) -> OrderFailure {
+    let finding = Finding::new(
+        FindingName::CertificateRejected,
+        "the CA sent something that is no certificate for us",
+    )
+    .detail(why)
+    .fix("Nothing: what is served stays served, and clpctl asks again.");
+    OrderFailure {
+        resumable: true,
+        ..OrderFailure::new(Blame::Ca, finding)
+    }
+}
+
+/// Between validation and readiness a CA only has to notice.
+const READY_LONGEST: Duration = Duration::from_secs(30);
+
+/// A CA signs within seconds; a private one may ask a person.
+const ISSUANCE_LONGEST: Duration = Duration::from_secs(5 * 60);
