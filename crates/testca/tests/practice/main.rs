@@ -1,0 +1,15 @@
+//! The practice CA against a client written for these tests alone.
+//!
+//! Everything runs on loopback and on free ports, so that two runs do not meet.
+
+mod client;
+mod site;
+
+mod accounts;
+mod dns;
+mod faults;
+mod issuance;
+mod redirects;
+mod refusals;
+mod renewal_info;
+mod start;
