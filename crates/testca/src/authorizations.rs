@@ -20,7 +20,11 @@ use crate::problems::Problem;
 use crate::random::{self, lock};
 use crate::renewal_info::whole_seconds;
 use crate::reply::Reply;
-use crate::validation::{self, Verdict};
+use crate::validation::{Attempt, Verdict};
+
+mod challenge;
+
+use challenge::{Challenge, Kind, State};
 
 /// Every authorization.
 #[derive(Debug, Default)]
@@ -30,8 +34,8 @@ pub(crate) struct Authorizations(Mutex<Known>);
 struct Known {
     by_id: HashMap<String, Authorization>,
     ids_by_challenge: HashMap<String, String>,
-    /// The last authorization of an account for a name.
-    latest: HashMap<(String, String), String>,
+    /// The last authorization with which an account showed that it controls a name.
+    shown: HashMap<(String, String), String>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,29 +62,6 @@ pub(crate) enum Status {
     Deactivated,
     /// It was not used in time.
     Expired,
-}
-
-#[derive(Clone, Debug)]
-struct Challenge {
-    id: String,
-    kind: Kind,
-    token: String,
-    state: State,
-}
-
-/// The kinds of challenge that are offered. Only HTTP-01 can be met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Http01,
-    Dns01,
-    TlsAlpn01,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    Pending,
-    Processing,
-    Done { at: Timestamp, verdict: Verdict },
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,7 +143,7 @@ fn begin(
         }
     })?;
     if let Some(challenge) = begun {
-        let attempt = validation::Attempt {
+        let attempt = Attempt {
             name: changed.name.clone(),
             key_authorization: format!("{}.{}", challenge.token, account.thumbprint),
             token: challenge.token,
@@ -178,46 +159,14 @@ fn begin(
     Ok(changed)
 }
 
-async fn validate(
-    ca: Arc<Ca>,
-    id: String,
-    challenge_id: String,
-    kind: Kind,
-    attempt: validation::Attempt,
-) {
+async fn validate(ca: Arc<Ca>, id: String, challenge_id: String, kind: Kind, attempt: Attempt) {
     let mut stopped = ca.stopped.clone();
     let verdict = tokio::select! {
-        verdict = async {
-            match kind {
-                Kind::Http01 => validation::http01(&ca, &attempt).await,
-                Kind::Dns01 => validation::dns01(&attempt),
-                Kind::TlsAlpn01 => validation::tls_alpn01(),
-            }
-        } => verdict,
+        verdict = kind.validate(&ca, &attempt) => verdict,
         _ = stopped.changed() => return,
     };
-    let now = ca.now();
-    let status = if verdict.result.is_ok() {
-        Status::Valid
-    } else {
-        Status::Invalid
-    };
-    // It cannot be missing: authorizations are never forgotten.
-    let _ = ca.authorizations.change(&id, |authorization| {
-        if authorization.status == Status::Pending {
-            authorization.status = status;
-        }
-        // As at Let's Encrypt, what was not tried is no longer shown.
-        authorization
-            .challenges
-            .retain(|challenge| challenge.id == challenge_id);
-        for challenge in &mut authorization.challenges {
-            challenge.state = State::Done {
-                at: now,
-                verdict: verdict.clone(),
-            };
-        }
-    });
+    ca.authorizations
+        .conclude(&id, &challenge_id, &verdict, ca.now());
 }
 
 impl Authorizations {
@@ -244,7 +193,7 @@ impl Authorizations {
         let key = (account.to_owned(), name.to_owned());
         let mut known = lock(&self.0);
         if ca.options.reuse_authorizations
-            && let Some(id) = known.latest.get(&key)
+            && let Some(id) = known.shown.get(&key)
             && known
                 .by_id
                 .get(id)
@@ -252,11 +201,7 @@ impl Authorizations {
         {
             return id.clone();
         }
-        let mut kinds = if name.starts_with("*.") {
-            vec![Kind::Dns01]
-        } else {
-            vec![Kind::Http01, Kind::Dns01, Kind::TlsAlpn01]
-        };
+        let mut kinds = Kind::offered(name);
         ca.dice.shuffle(&mut kinds);
         // RFC 8555 asks for a token per challenge; Let's Encrypt uses one per authorization.
         let token = random::token();
@@ -277,7 +222,6 @@ impl Authorizations {
                 .insert(challenge.id.clone(), authorization.id.clone());
         }
         let id = authorization.id.clone();
-        known.latest.insert(key, id.clone());
         known.by_id.insert(id.clone(), authorization);
         id
     }
@@ -304,10 +248,39 @@ impl Authorizations {
         let now = ca.now();
         let known = lock(&self.0);
         names.iter().all(|name| {
-            let id = known.latest.get(&(account.id.clone(), name.clone()));
+            let id = known.shown.get(&(account.id.clone(), name.clone()));
             id.and_then(|id| known.by_id.get(id))
                 .is_some_and(|known| known.status_at(now) == Status::Valid)
         })
+    }
+
+    /// Notes what came of the one attempt.
+    fn conclude(&self, id: &str, challenge_id: &str, verdict: &Verdict, at: Timestamp) {
+        let mut known = lock(&self.0);
+        let Some(authorization) = known.by_id.get_mut(id) else {
+            return;
+        };
+        // As at Let's Encrypt, what was not tried is no longer shown.
+        authorization
+            .challenges
+            .retain(|challenge| challenge.id == challenge_id);
+        for challenge in &mut authorization.challenges {
+            challenge.state = State::Done {
+                at,
+                verdict: verdict.clone(),
+            };
+        }
+        // The account may have given it up meanwhile.
+        if authorization.status != Status::Pending {
+            return;
+        }
+        if verdict.result.is_err() {
+            authorization.status = Status::Invalid;
+            return;
+        }
+        authorization.status = Status::Valid;
+        let key = (authorization.account.clone(), authorization.name.clone());
+        known.shown.insert(key, id.to_owned());
     }
 
     fn with_challenge(&self, challenge: &str) -> Option<String> {
@@ -361,57 +334,6 @@ impl Authorization {
             document["wildcard"] = json!(true);
         }
         document
-    }
-}
-
-impl Challenge {
-    fn new(kind: Kind, token: &str) -> Challenge {
-        Challenge {
-            id: random::id(),
-            kind,
-            token: token.to_owned(),
-            state: State::Pending,
-        }
-    }
-
-    fn document(&self, ca: &Ca) -> Value {
-        let mut document = json!({
-            "type": self.kind.name(),
-            "url": ca.routes.to(Endpoint::Challenge, &self.id),
-            "token": self.token,
-        });
-        match &self.state {
-            State::Pending => document["status"] = json!("pending"),
-            State::Processing => document["status"] = json!("processing"),
-            State::Done { at, verdict } => {
-                document["validated"] = json!(rfc3339(*at));
-                if !verdict.records.is_empty() {
-                    document["validationRecord"] = verdict
-                        .records
-                        .iter()
-                        .map(validation::Record::document)
-                        .collect();
-                }
-                match &verdict.result {
-                    Ok(()) => document["status"] = json!("valid"),
-                    Err(problem) => {
-                        document["status"] = json!("invalid");
-                        document["error"] = problem.document();
-                    }
-                }
-            }
-        }
-        document
-    }
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Http01 => "http-01",
-            Kind::Dns01 => "dns-01",
-            Kind::TlsAlpn01 => "tls-alpn-01",
-        }
     }
 }
 

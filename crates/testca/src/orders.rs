@@ -6,27 +6,27 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::accounts::Account;
 use crate::authorizations;
 use crate::ca::Ca;
-use crate::certificates;
 use crate::clock::rfc3339;
 use crate::endpoint::Endpoint;
-use crate::faults::{FinalizationFault, NameFault, Occasion, ReplacesFault};
-use crate::jws::{Jws, Signed};
-use crate::names;
+use crate::jws::Signed;
 use crate::options::Profile;
-use crate::problems::{Problem, ProblemKind, RetryAfter, Subproblem};
+use crate::problems::{Problem, RetryAfter};
 use crate::random::{self, lock};
 use crate::renewal_info;
 use crate::reply::Reply;
-use crate::signing_request::{self, SigningRequest};
+
+mod finalization;
+mod new_order;
+
+pub(crate) use finalization::finalize;
+use new_order::NewOrder;
+pub(crate) use new_order::{create, names_in_request};
 
 /// Every order.
 #[derive(Debug, Default)]
@@ -56,6 +56,8 @@ struct Order {
     expires: Timestamp,
     authorizations: Vec<String>,
     replaces: Option<String>,
+    /// Whether a signing request is being looked at.
+    claimed: bool,
     finalized: Option<Finalized>,
 }
 
@@ -65,15 +67,6 @@ struct Finalized {
     outcome: Result<String, Problem>,
     /// The polls that still see `processing`.
     polls: u32,
-}
-
-impl Finalized {
-    fn at_once(certificate: String) -> Finalized {
-        Finalized {
-            outcome: Ok(certificate),
-            polls: 0,
-        }
-    }
 }
 
 /// The states of RFC 8555 section 7.1.6.
@@ -86,67 +79,6 @@ enum Status {
     Invalid,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NewOrder {
-    identifiers: Vec<Identifier>,
-    profile: Option<String>,
-    replaces: Option<String>,
-    not_before: Option<Value>,
-    not_after: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Identifier {
-    r#type: String,
-    value: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Finalization {
-    csr: String,
-}
-
-/// Makes an order.
-pub(crate) fn create(ca: &Ca, signed: &Signed) -> Result<Reply, Problem> {
-    let account = signed.account()?;
-    let request: NewOrder = signed.read()?;
-    if request.not_before.is_some() || request.not_after.is_some() {
-        return Err(Problem::malformed(
-            "NotBefore and NotAfter are not supported",
-        ));
-    }
-    let profile = ca.profile(request.profile.as_deref()).ok_or_else(|| {
-        let name = request.profile.as_deref().unwrap_or("");
-        Problem::new(
-            ProblemKind::InvalidProfile,
-            format!("profile name {name:?} not recognized"),
-        )
-    })?;
-    let names = names_of(&request.identifiers)?;
-    check_names(ca, &names, profile)?;
-    let must_echo = check_replaces(ca, account, &names, request.replaces.as_deref())?;
-    let wanted = Wanted {
-        account: account.id.clone(),
-        names,
-        profile: profile.name.clone(),
-    };
-    let reused = if request.replaces.is_none() {
-        ca.orders.reusable(ca, &wanted)
-    } else {
-        None
-    };
-    let order = match reused {
-        Some(order) => order,
-        None => ca.orders.insert(ca, wanted, &request, profile),
-    };
-    let mut document = order.document(ca);
-    if !must_echo && let Some(fields) = document.as_object_mut() {
-        fields.remove("replaces");
-    }
-    Ok(Reply::json(201, &document).with_location(&ca.routes.to(Endpoint::Order, &order.id)))
-}
-
 /// Shows an order.
 pub(crate) fn show(ca: &Ca, id: &str, signed: &Signed) -> Result<Reply, Problem> {
     signed.expect_post_as_get()?;
@@ -154,56 +86,6 @@ pub(crate) fn show(ca: &Ca, id: &str, signed: &Signed) -> Result<Reply, Problem>
     let reply = shown(ca, &order);
     ca.orders.count_poll(id);
     Ok(reply)
-}
-
-/// Takes the signing request of a ready order, and makes the certificate.
-pub(crate) fn finalize(ca: &Ca, id: &str, signed: &Signed) -> Result<Reply, Problem> {
-    let account = signed.account()?;
-    let order = ca.orders.of(account, id)?;
-    let status = order.status(ca);
-    if status != Status::Ready {
-        return Err(Problem::new(
-            ProblemKind::OrderNotReady,
-            format!(
-                "Order's status ({:?}) is not acceptable for finalization",
-                status.name()
-            ),
-        ));
-    }
-    let request: Finalization = signed.read()?;
-    let der = URL_SAFE_NO_PAD.decode(&request.csr).map_err(|error| {
-        Problem::malformed(format!("Error decoding certificate request: {error}"))
-    })?;
-    let names = &order.wanted.names;
-    let request = signing_request::read(&der, names, &account.key)?;
-    let finalized = match ca.faults.take::<FinalizationFault>(Occasion {
-        endpoint: Endpoint::Finalize,
-        names,
-    }) {
-        None => Finalized::at_once(certificate(ca, account, &order, &request)?),
-        Some(FinalizationFault::Processing { polls }) => Finalized {
-            polls,
-            ..Finalized::at_once(certificate(ca, account, &order, &request)?)
-        },
-        Some(FinalizationFault::Fails) => Finalized {
-            outcome: Err(Problem::new(
-                ProblemKind::ServerInternal,
-                "Error finalizing order",
-            )),
-            polls: 1,
-        },
-        Some(FinalizationFault::CaaForbids) => return Err(caa_forbids(names)),
-    };
-    let order = ca.orders.finish(id, finalized);
-    Ok(shown(ca, &order.ok_or_else(not_found)?))
-}
-
-/// Returns the names in a request for an order that has not been checked yet.
-pub(crate) fn names_in_request(body: &[u8]) -> Vec<String> {
-    let request = Jws::read(body).and_then(|jws| jws.read_payload::<NewOrder>());
-    request
-        .and_then(|request| names_of(&request.identifiers))
-        .unwrap_or_default()
 }
 
 impl Orders {
@@ -258,6 +140,7 @@ impl Orders {
             expires: ca.now() + profile.order_lifetime,
             authorizations,
             replaces: request.replaces.clone(),
+            claimed: false,
             finalized: None,
         };
         if let Some(replaced) = &order.replaces {
@@ -279,11 +162,21 @@ impl Orders {
         }
     }
 
-    /// Notes the outcome. Of two finalizations at once the first counts.
-    fn finish(&self, id: &str, finalized: Finalized) -> Option<Order> {
+    /// Says whether this finalization is the only one, and keeps others away until [`Orders::finish`].
+    fn claim(&self, id: &str) -> bool {
+        let mut known = lock(&self.0);
+        let order = known.by_id.get_mut(id);
+        order.is_some_and(|order| {
+            order.finalized.is_none() && !std::mem::replace(&mut order.claimed, true)
+        })
+    }
+
+    /// Notes the outcome of a claimed order; without one, another attempt may be made.
+    fn finish(&self, id: &str, finalized: Option<Finalized>) -> Option<Order> {
         let mut known = lock(&self.0);
         let order = known.by_id.get_mut(id)?;
-        order.finalized.get_or_insert(finalized);
+        order.claimed = false;
+        order.finalized = finalized;
         Some(order.clone())
     }
 }
@@ -296,6 +189,7 @@ impl Order {
             Some(Finalized {
                 outcome: Err(_), ..
             }) => return Status::Invalid,
+            None if self.claimed => return Status::Processing,
             None => {}
         }
         if self.expires <= ca.now() {
@@ -379,105 +273,6 @@ fn shown(ca: &Ca, order: &Order) -> Reply {
         Status::Pending => reply.with_retry_after(configured, now),
         Status::Ready | Status::Valid | Status::Invalid => reply,
     }
-}
-
-/// Returns the names, each once, in lower case and sorted, as Boulder keeps them.
-fn names_of(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {
-    let mut names = Vec::with_capacity(identifiers.len());
-    for Identifier { r#type, value } in identifiers {
-        if r#type != "dns" {
-            return Err(Problem::new(
-                ProblemKind::UnsupportedIdentifier,
-                format!(
-                    "NewOrder request included unsupported identifier: type {:?}, value {value:?}",
-                    r#type
-                ),
-            ));
-        }
-        names.push(value.to_lowercase());
-    }
-    names.sort();
-    names.dedup();
-    Ok(names)
-}
-
-fn check_names(ca: &Ca, names: &[String], profile: &Profile) -> Result<(), Problem> {
-    if names.is_empty() {
-        return Err(Problem::malformed(
-            "NewOrder request did not specify any identifiers",
-        ));
-    }
-    if names.len() > profile.max_names {
-        return Err(Problem::malformed(format!(
-            "Order cannot contain more than {} identifiers",
-            profile.max_names
-        )));
-    }
-    names::check(names, |name| {
-        let occasion = Occasion {
-            endpoint: Endpoint::NewOrder,
-            names: &[name.to_owned()],
-        };
-        ca.faults.take::<NameFault>(occasion).is_some()
-    })
-}
-
-/// Checks `replaces`, and says whether the reply echoes it.
-fn check_replaces(
-    ca: &Ca,
-    account: &Account,
-    names: &[String],
-    replaces: Option<&str>,
-) -> Result<bool, Problem> {
-    let Some(cert_id) = replaces else {
-        return Ok(false);
-    };
-    let occasion = Occasion {
-        endpoint: Endpoint::NewOrder,
-        names,
-    };
-    match ca.faults.take::<ReplacesFault>(occasion) {
-        Some(ReplacesFault::Refuse(refusal)) => {
-            Err(refusal.problem(&renewal_info::serial_in(cert_id)))
-        }
-        fault @ (Some(ReplacesFault::Forget) | None) => {
-            renewal_info::check_replacement(ca, account, names, cert_id)?;
-            Ok(fault.is_none())
-        }
-    }
-}
-
-fn certificate(
-    ca: &Ca,
-    account: &Account,
-    order: &Order,
-    request: &SigningRequest,
-) -> Result<String, Problem> {
-    let profile = ca
-        .profile(Some(&order.wanted.profile))
-        .ok_or_else(|| Problem::new(ProblemKind::ServerInternal, "the order's profile is gone"))?;
-    certificates::issue(ca, account, &order.wanted.names, profile, request)
-}
-
-/// Boulder's refusal when CAA records changed between validation and finalization.
-fn caa_forbids(names: &[String]) -> Problem {
-    let first = names.first().map_or("", String::as_str);
-    let mut problem = Problem::new(
-        ProblemKind::Caa,
-        format!(
-            "Rechecking CAA for {first:?} and {} more identifiers failed. Refer to sub-problems for more information",
-            names.len().saturating_sub(1)
-        ),
-    );
-    problem.subproblems = names
-        .iter()
-        .map(|name| Subproblem {
-            kind: ProblemKind::Caa,
-            detail: format!("CAA record for {name} prevents issuance"),
-            name: name.clone(),
-        })
-        .collect();
-    problem
 }
 
 fn not_found() -> Problem {

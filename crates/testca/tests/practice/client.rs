@@ -7,8 +7,8 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use testca::Handle;
@@ -32,7 +32,7 @@ pub(crate) struct Client {
     tls: TlsConnector,
     sender: Option<http1::SendRequest<Full<Bytes>>>,
     pub(crate) directory: Value,
-    pub(crate) key: AccountKey,
+    pub(crate) key: Arc<AccountKey>,
     pub(crate) account: Option<String>,
     nonce: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Client {
             tls: connector(ca.ca_bundle_pem()),
             sender: None,
             directory: Value::Null,
-            key: AccountKey::es256(),
+            key: Arc::new(AccountKey::es256()),
             account: None,
             nonce: None,
         };
@@ -78,7 +78,9 @@ impl Client {
     pub(crate) async fn register(&mut self) -> Answer {
         self.account = None;
         let url = self.url("newAccount");
-        let answer = self.post(&url, Some(&json!({ "termsOfServiceAgreed": true }))).await;
+        let answer = self
+            .post(&url, Some(&json!({ "termsOfServiceAgreed": true })))
+            .await;
         self.account = answer.header("location").map(str::to_owned);
         answer
     }
@@ -88,7 +90,10 @@ impl Client {
     }
 
     pub(crate) async fn order_with(&mut self, names: &[&str], extra: Value) -> Answer {
-        let identifiers: Vec<Value> = names.iter().map(|name| json!({ "type": "dns", "value": name })).collect();
+        let identifiers: Vec<Value> = names
+            .iter()
+            .map(|name| json!({ "type": "dns", "value": name }))
+            .collect();
         let mut payload = extra;
         payload["identifiers"] = json!(identifiers);
         let url = self.url("newOrder");
@@ -102,7 +107,9 @@ impl Client {
             return authorization;
         }
         let challenge = challenge(&authorization, "http-01");
-        let answer = self.post(challenge["url"].as_str().unwrap(), Some(&json!({}))).await;
+        let answer = self
+            .post(challenge["url"].as_str().unwrap(), Some(&json!({})))
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         self.poll(url, &["pending", "processing"]).await
     }
@@ -135,11 +142,19 @@ impl Client {
 
     pub(crate) async fn finalize(&mut self, order: &Value, names: &[&str]) -> Answer {
         let csr = signing_request(names, &KeyPair::generate().unwrap());
-        self.post(order["finalize"].as_str().unwrap(), Some(&json!({ "csr": csr }))).await
+        self.post(
+            order["finalize"].as_str().unwrap(),
+            Some(&json!({ "csr": csr })),
+        )
+        .await
     }
 
     /// Goes the whole way, and returns the certificate's URL and its chain.
-    pub(crate) async fn certificate_with(&mut self, names: &[&str], extra: Value) -> (String, Answer) {
+    pub(crate) async fn certificate_with(
+        &mut self,
+        names: &[&str],
+        extra: Value,
+    ) -> (String, Answer) {
         let (_, order) = self.ready(names, extra).await;
         let answer = self.finalize(&order, names).await;
         assert_eq!(answer.status, 200, "{}", answer.problem());
@@ -153,7 +168,10 @@ impl Client {
     }
 
     pub(crate) fn url(&self, key: &str) -> String {
-        self.directory[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.directory)).to_owned()
+        self.directory[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {key} in {}", self.directory))
+            .to_owned()
     }
 
     /// Sends a signed request; without a payload it is POST-as-GET.
@@ -161,10 +179,16 @@ impl Client {
         self.try_post(url, payload).await.unwrap()
     }
 
-    pub(crate) async fn try_post(&mut self, url: &str, payload: Option<&Value>) -> Result<Answer, String> {
+    pub(crate) async fn try_post(
+        &mut self,
+        url: &str,
+        payload: Option<&Value>,
+    ) -> Result<Answer, String> {
         let nonce = self.nonce().await;
         let header = self.header(&nonce, url);
-        let body = self.key.jws(&header, &payload.map(Value::to_string).unwrap_or_default());
+        let body = self
+            .key
+            .jws(&header, &payload.map(Value::to_string).unwrap_or_default());
         self.send("POST", url, "application/jose+json", body).await
     }
 
@@ -192,7 +216,13 @@ impl Client {
         self.send("GET", url, "", String::new()).await.unwrap()
     }
 
-    pub(crate) async fn send(&mut self, method: &str, url: &str, kind: &str, body: String) -> Result<Answer, String> {
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        url: &str,
+        kind: &str,
+        body: String,
+    ) -> Result<Answer, String> {
         let path = url.splitn(4, '/').nth(3).unwrap();
         let request = Request::builder()
             .method(method)
@@ -205,9 +235,17 @@ impl Client {
             Some(sender) if !sender.is_closed() => sender,
             Some(_) | None => self.connect().await,
         };
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| error.to_string())?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes().to_vec();
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?
+            .to_bytes()
+            .to_vec();
         if let Some(nonce) = parts.headers.get("replay-nonce") {
             self.nonce = Some(nonce.to_str().unwrap().to_owned());
         }
@@ -241,28 +279,53 @@ impl Answer {
 
     pub(crate) fn links(&self, relation: &str) -> Vec<String> {
         let suffix = format!(">;rel=\"{relation}\"");
-        let links = self.headers.get_all("link").iter().map(|value| value.to_str().unwrap());
-        links.filter_map(|link| Some(link.strip_prefix('<')?.strip_suffix(&suffix)?.to_owned())).collect()
+        let links = self
+            .headers
+            .get_all("link")
+            .iter()
+            .map(|value| value.to_str().unwrap());
+        links
+            .filter_map(|link| Some(link.strip_prefix('<')?.strip_suffix(&suffix)?.to_owned()))
+            .collect()
     }
 
     /// Returns status, type and detail of a refusal.
     pub(crate) fn problem(&self) -> String {
         let problem = self.json();
-        let kind = problem["type"].as_str().unwrap_or("no type").trim_start_matches("urn:ietf:params:acme:error:");
-        format!("{} {kind}: {}", self.status, problem["detail"].as_str().unwrap_or("no detail"))
+        let kind = problem["type"]
+            .as_str()
+            .unwrap_or("no type")
+            .trim_start_matches("urn:ietf:params:acme:error:");
+        format!(
+            "{} {kind}: {}",
+            self.status,
+            problem["detail"].as_str().unwrap_or("no detail")
+        )
     }
 
     /// Returns the certificates of a chain.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         assert_eq!(self.status, 200, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/pem-certificate-chain"));
-        CertificateDer::pem_slice_iter(&self.body).map(Result::unwrap).collect()
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/pem-certificate-chain")
+        );
+        CertificateDer::pem_slice_iter(&self.body)
+            .map(Result::unwrap)
+            .collect()
     }
 }
 
 impl AccountKey {
     pub(crate) fn es256() -> AccountKey {
         AccountKey::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    pub(crate) fn from_pkcs8(der: &PrivatePkcs8KeyDer<'_>) -> AccountKey {
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
+                .unwrap();
+        AccountKey::Es256(key)
     }
 
     pub(crate) fn es384() -> AccountKey {
@@ -276,7 +339,8 @@ impl AccountKey {
     pub(crate) fn jwk(&self) -> Value {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let point = |curve: &str, key: &EcdsaKeyPair| {
-            let (x, y) = key.public_key().as_ref()[1..].split_at(key.public_key().as_ref().len() / 2);
+            let (x, y) =
+                key.public_key().as_ref()[1..].split_at(key.public_key().as_ref().len() / 2);
             json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) })
         };
         match self {
@@ -318,10 +382,13 @@ impl AccountKey {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
-            AccountKey::Es256(key) | AccountKey::Es384(key) => key.sign(&random, message).unwrap().as_ref().to_vec(),
+            AccountKey::Es256(key) | AccountKey::Es384(key) => {
+                key.sign(&random, message).unwrap().as_ref().to_vec()
+            }
             AccountKey::Rs256(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
                 signature
             }
         }
@@ -331,7 +398,10 @@ impl AccountKey {
 /// Returns the challenge of this kind.
 pub(crate) fn challenge<'a>(authorization: &'a Value, kind: &str) -> &'a Value {
     let challenges = authorization["challenges"].as_array().unwrap();
-    challenges.iter().find(|challenge| challenge["type"] == kind).unwrap_or_else(|| panic!("no {kind}: {authorization}"))
+    challenges
+        .iter()
+        .find(|challenge| challenge["type"] == kind)
+        .unwrap_or_else(|| panic!("no {kind}: {authorization}"))
 }
 
 pub(crate) fn signing_request(names: &[&str], key: &KeyPair) -> String {

@@ -54,8 +54,12 @@ impl Site {
         Site::start_on(Ipv4Addr::LOCALHOST.into(), true).await
     }
 
-    pub(crate) async fn start_on(address: IpAddr, https: bool) -> Site {
+    async fn start_on(address: IpAddr, https: bool) -> Site {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
+        Site::serve_on(listener, https)
+    }
+
+    pub(crate) fn serve_on(listener: TcpListener, https: bool) -> Site {
         let shared = Arc::new(Shared::default());
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
@@ -78,7 +82,11 @@ impl Site {
             location: location.map(str::to_owned),
             body: body.to_owned(),
         };
-        self.shared.pages.lock().unwrap().insert(host_or_path.to_owned(), page);
+        self.shared
+            .pages
+            .lock()
+            .unwrap()
+            .insert(host_or_path.to_owned(), page);
     }
 
     pub(crate) fn asked(&self) -> Vec<(String, String)> {
@@ -124,13 +132,27 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) 
         async { Ok::<_, Infallible>(reply) }
     });
     // A client that goes away early is the test's business.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn reply(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
-    let host = request.headers().get("host").map_or("", |host| host.to_str().unwrap()).to_owned();
-    shared.log.lock().unwrap().push((host.clone(), path.clone()));
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("", |path| path.as_str())
+        .to_owned();
+    let host = request
+        .headers()
+        .get("host")
+        .map_or("", |host| host.to_str().unwrap())
+        .to_owned();
+    shared
+        .log
+        .lock()
+        .unwrap()
+        .push((host.clone(), path.clone()));
     let pages = shared.pages.lock().unwrap();
     let page = pages.get(&host).or_else(|| pages.get(&path)).cloned();
     let page = page.unwrap_or_else(|| match path.strip_prefix("/.well-known/acme-challenge/") {
