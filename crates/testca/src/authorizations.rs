@@ -81,7 +81,7 @@ pub(crate) fn show(ca: &Ca, id: &str, signed: &Signed) -> Result<Reply, Problem>
             )));
         }
         authorization = ca.authorizations.change(id, |authorization| {
-            authorization.status = Status::Deactivated
+            authorization.status = Status::Deactivated;
         })?;
     }
     let reply = Reply::json(200, &authorization.document(ca));

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::ca::Ca;
 use crate::dispatch::{self, Dropped};
-use crate::reply::ReplyBody;
+use crate::reply::{Reply, ReplyBody};
 
 /// Serves until told to stop; then closes every connection.
 pub(crate) async fn serve(
@@ -60,7 +60,7 @@ async fn connection(ca: Arc<Ca>, stream: TcpStream, acceptor: TlsAcceptor) {
 async fn answer(ca: Arc<Ca>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Dropped> {
     dispatch::answer(&ca, request)
         .await
-        .map(|reply| reply.into_response())
+        .map(Reply::into_response)
 }
 
 /// How long a client may take to begin.

@@ -28,7 +28,7 @@ pub(crate) fn show(ca: &Ca) -> Reply {
         "renewalInfo": url(Endpoint::RenewalInfo),
         "meta": {
             "termsOfService": ca.routes.absolute("/terms"),
-            "caaIdentities": [CAA_IDENTITY],
+            "caaIdentities": [ca.options.caa_identity],
             "profiles": profiles,
         },
     });
@@ -36,6 +36,3 @@ pub(crate) fn show(ca: &Ca) -> Reply {
     directory[random::id()] = json!("Keys that a client does not know are to be ignored");
     Reply::json(200, &directory)
 }
-
-/// The issuer that a CAA record has to name to allow this CA.
-pub(crate) const CAA_IDENTITY: &str = "practice.test";

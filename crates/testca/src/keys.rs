@@ -49,14 +49,14 @@ impl PublicKey {
                 let modulus = number(jwk.n.as_deref(), "n")?;
                 let exponent = number(jwk.e.as_deref(), "e")?;
                 if !(2048 / 8..=4096 / 8).contains(&modulus.len()) {
-                    return Err(bad_key(format!(
+                    return Err(bad_key(&format!(
                         "key size not supported: {}",
                         modulus.len() * 8
                     )));
                 }
                 Ok(PublicKey::Rsa { modulus, exponent })
             }
-            (kty, crv) => Err(bad_key(format!(
+            (kty, crv) => Err(bad_key(&format!(
                 "unknown key type {kty:?} with curve {crv:?}"
             ))),
         }
@@ -135,7 +135,7 @@ fn point(jwk: &Jwk, size: usize) -> Result<Vec<u8>, Problem> {
     for (value, name) in [(&jwk.x, "x"), (&jwk.y, "y")] {
         let coordinate = bytes(value.as_deref(), name)?;
         if coordinate.len() != size {
-            return Err(bad_key(format!(
+            return Err(bad_key(&format!(
                 "coordinate {name:?} has {} bytes, not {size}",
                 coordinate.len()
             )));
@@ -149,16 +149,16 @@ fn number(value: Option<&str>, name: &str) -> Result<Vec<u8>, Problem> {
     let number = bytes(value, name)?;
     // RFC 7518 section 6.3.1.1: no leading zero, or one key would have two thumbprints.
     if number.first().is_none_or(|first| *first == 0) {
-        return Err(bad_key(format!("{name:?} is empty or has a leading zero")));
+        return Err(bad_key(&format!("{name:?} is empty or has a leading zero")));
     }
     Ok(number)
 }
 
 fn bytes(value: Option<&str>, name: &str) -> Result<Vec<u8>, Problem> {
-    let value = value.ok_or_else(|| bad_key(format!("{name:?} is missing")))?;
+    let value = value.ok_or_else(|| bad_key(&format!("{name:?} is missing")))?;
     URL_SAFE_NO_PAD
         .decode(value)
-        .map_err(|error| bad_key(format!("{name:?} is no base64url: {error}")))
+        .map_err(|error| bad_key(&format!("{name:?} is no base64url: {error}")))
 }
 
 fn without_leading_zeros(number: &[u8]) -> &[u8] {
@@ -166,7 +166,7 @@ fn without_leading_zeros(number: &[u8]) -> &[u8] {
     &number[zeros..]
 }
 
-fn bad_key(detail: String) -> Problem {
+fn bad_key(detail: &str) -> Problem {
     Problem::new(ProblemKind::BadPublicKey, format!("invalid JWK: {detail}"))
 }
 

@@ -21,6 +21,8 @@ pub struct Options {
     pub http_port: u16,
     /// The other port that redirects may lead to, where Let's Encrypt uses 443.
     pub https_port: u16,
+    /// The issuer that a CAA record has to name to let this CA issue.
+    pub caa_identity: String,
     /// The longest wait for a connection, and for each answer, during validation.
     pub validation_timeout: Duration,
     /// The offered profiles; the first is used where an order names none.
@@ -86,6 +88,7 @@ impl Default for Options {
             },
             http_port: 80,
             https_port: 443,
+            caa_identity: "practice.test".to_owned(),
             validation_timeout: Duration::from_secs(10),
             profiles: Profile::lets_encrypt(),
             reuse_orders: false,

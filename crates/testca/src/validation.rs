@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::faults::{Occasion, ValidationFault};
 use crate::problems::{Problem, ProblemKind};
 
+mod caa;
 mod fetch;
 mod lookup;
 mod redirects;
@@ -61,12 +62,15 @@ pub(crate) async fn http01(ca: &Ca, attempt: &Attempt) -> Verdict {
     }
     let mut records = Vec::new();
     let mut result = fetch_and_compare(ca, attempt, &mut records).await;
+    if result.is_ok() {
+        result = caa::check(ca, &attempt.name).await;
+    }
     for fault in faults {
         match fault {
             ValidationFault::Slow(_) => {}
-            ValidationFault::CaaForbids => result = result.and(Err(caa_forbids(&attempt.name))),
+            ValidationFault::CaaForbids => result = result.and(Err(caa::forbidden(&attempt.name))),
             ValidationFault::FailsElsewhere => {
-                result = result.and(Err(fails_elsewhere(records.last())))
+                result = result.and(Err(fails_elsewhere(records.last())));
             }
         }
     }
@@ -227,13 +231,6 @@ fn compare(url: &str, address: IpAddr, fetched: &Fetched, expected: &str) -> Res
     Err(Problem::unauthorized(format!(
         "The key authorization file from the server did not match this challenge. Expected {expected:?} (got {got:?})"
     )))
-}
-
-fn caa_forbids(name: &str) -> Problem {
-    Problem::new(
-        ProblemKind::Caa,
-        format!("CAA record for {name} prevents issuance"),
-    )
 }
 
 /// As when a firewall lets in one country only.

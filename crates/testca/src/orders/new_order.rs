@@ -29,7 +29,8 @@ pub(super) struct NewOrder {
 
 #[derive(Debug, Deserialize)]
 struct Identifier {
-    r#type: String,
+    #[serde(rename = "type")]
+    kind: String,
     value: String,
 }
 
@@ -84,13 +85,12 @@ pub(crate) fn names_in_request(body: &[u8]) -> Vec<String> {
 /// Returns the names, each once, in lower case and sorted, as Boulder keeps them.
 fn names_of(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {
     let mut names = Vec::with_capacity(identifiers.len());
-    for Identifier { r#type, value } in identifiers {
-        if r#type != "dns" {
+    for Identifier { kind, value } in identifiers {
+        if kind != "dns" {
             return Err(Problem::new(
                 ProblemKind::UnsupportedIdentifier,
                 format!(
-                    "NewOrder request included unsupported identifier: type {:?}, value {value:?}",
-                    r#type
+                    "NewOrder request included unsupported identifier: type {kind:?}, value {value:?}"
                 ),
             ));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
-use testca::dns::{DnsServer, Zone};
+use testca::dns::{Caa, DnsServer, Zone};
 use testca::{Options, Resolve, TestCa};
 use tokio::net::TcpListener;
 
@@ -290,4 +290,35 @@ async fn dns_failures_are_told() {
     )
     .await;
     check_dns(|zone| zone.nxdomain("b.test"), &expect!["valid: "]).await;
+}
+
+async fn check_caa(change: impl FnOnce(&mut Zone) -> &mut Zone, expected: &Expect) {
+    let dns = DnsServer::start(Zone::default()).await.unwrap();
+    dns.change(change);
+    let mut world = world(Resolve::Dns(dns.address())).await;
+    expected.assert_eq(&attempt(&mut world.client).await.0);
+}
+
+#[tokio::test]
+async fn caa_records_are_heeded() {
+    let mine = [Caa::issue("practice.test")];
+    let other = [Caa::issue("other.test")];
+    check_caa(|zone| zone.set_caa("a.test", &mine), &expect!["valid: "]).await;
+    check_caa(
+        |zone| zone.set_caa("a.test", &other),
+        &expect!["caa: CAA record for a.test prevents issuance"],
+    )
+    .await;
+    check_caa(
+        |zone| zone.set_caa("test", &other),
+        &expect!["caa: CAA record for a.test prevents issuance"],
+    )
+    .await;
+    check_caa(
+        |zone| zone.set_caa("test", &other).set_caa("a.test", &mine),
+        &expect!["valid: "],
+    )
+    .await;
+    check_caa(|zone| zone.servfail("test"), &expect!["dns: While processing CAA for a.test: DNS problem: SERVFAIL looking up CAA for test - the domain's nameservers may be malfunctioning"]).await;
+    check_caa(|zone| zone.nxdomain("test"), &expect!["valid: "]).await;
 }
