@@ -96,28 +96,28 @@ async fn an_account_gets_another_key() {
     let mut refused = Vec::new();
     refused.push(
         change_key(&mut client, &new, |header, _| {
-            header["nonce"] = json!("AAAA")
+            header["nonce"] = json!("AAAA");
         })
         .await
         .problem(),
     );
     refused.push(
         change_key(&mut client, &new, |_, payload| {
-            payload["account"] = json!("https://x/")
+            payload["account"] = json!("https://x/");
         })
         .await
         .problem(),
     );
     refused.push(
         change_key(&mut client, &new, |_, payload| {
-            payload["oldKey"] = AccountKey::es256().jwk()
+            payload["oldKey"] = AccountKey::es256().jwk();
         })
         .await
         .problem(),
     );
     refused.push(
         change_key(&mut client, &new, |header, _| {
-            header["jwk"] = AccountKey::es256().jwk()
+            header["jwk"] = AccountKey::es256().jwk();
         })
         .await
         .problem(),

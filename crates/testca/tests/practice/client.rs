@@ -235,6 +235,8 @@ impl Client {
             Some(sender) if !sender.is_closed() => sender,
             Some(_) | None => self.connect().await,
         };
+        // The last reply's end may not have reached the connection's task yet.
+        sender.ready().await.map_err(|error| error.to_string())?;
         let response = sender
             .send_request(request)
             .await

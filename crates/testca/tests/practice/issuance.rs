@@ -322,7 +322,7 @@ async fn wildcards_cannot_be_shown_by_http() {
 async fn sixty_four_orders_at_once() {
     let (ca, _site, client) = practice(Options::default()).await;
     let account = client.account.clone();
-    let key = Arc::new(client.key);
+    let key = client.key;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..64 {
         let mut client = Client::new(&ca).await;

@@ -2,6 +2,11 @@
 //!
 //! Everything runs on loopback and on free ports, so that two runs do not meet.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests: a panic is how they fail"
+)]
+
 mod client;
 mod site;
 
