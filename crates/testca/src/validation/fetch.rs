@@ -171,7 +171,10 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Fetched, Fetc
 fn connect_error(error: &io::Error) -> FetchError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => FetchError::Refused,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable
+        // A host without IPv6 has no address to go there from.
+        | io::ErrorKind::AddrNotAvailable => {
             FetchError::Unreachable
         }
         io::ErrorKind::TimedOut => FetchError::ConnectTimeout,

@@ -13,6 +13,7 @@ mod site;
 mod accounts;
 mod dns;
 mod faults;
+mod certbot;
 mod issuance;
 mod redirects;
 mod refusals;

@@ -1,13 +1,14 @@
 //! What the validator follows, and in which words it fails.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
 use testca::dns::{Caa, DnsServer, Zone};
 use testca::{Options, Resolve, TestCa};
+use testkit::port::Port;
 use tokio::net::TcpListener;
 
 use crate::client::{Client, challenge};
@@ -194,37 +195,36 @@ async fn wrong_answers_are_told() {
 
 #[tokio::test]
 async fn ipv6_comes_first_and_is_believed() {
-    let mut world = world(everyone_at(&[
-        Ipv4Addr::LOCALHOST.into(),
-        Ipv6Addr::LOCALHOST.into(),
-    ]))
-    .await;
-    let port = world.http.address.port();
+    let port = Port::free();
+    let right = Site::serve_on(TcpListener::bind(port.v4()).await.unwrap(), false);
+    let ca = TestCa::start(Options {
+        http_port: port.number(),
+        resolve: everyone_at(&[port.v4().ip(), port.v6().ip()]),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let mut client = Client::registered(&ca).await;
+    right.answer_for(&client);
     // Nothing listens on IPv6: then, and only then, IPv4 is tried.
-    let (seen, records) = attempt(&mut world.client).await;
+    let (seen, records) = attempt(&mut client).await;
     assert_eq!(seen, "valid: ");
     assert_eq!(
         (&records[0]["addressUsed"], &records[1]["addressUsed"]),
         (&"::1".into(), &"127.0.0.1".into())
     );
 
-    // It may have gone to another test meanwhile, which would answer the same way.
-    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await else {
-        return;
-    };
-    let wrong = Site::serve_on(listener, false);
+    let wrong = Site::serve_on(TcpListener::bind(port.v6()).await.unwrap(), false);
     wrong.set("a.test", 404, None, "");
     expect!["unauthorized: ::1: Invalid response from http://a.test/.well-known/acme-challenge/TOKEN: 404"]
-        .assert_eq(&attempt(&mut world.client).await.0);
+        .assert_eq(&attempt(&mut client).await.0);
 }
 
 #[tokio::test]
 async fn dead_addresses_are_told() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = Port::free();
     let ca = TestCa::start(Options {
-        http_port: port,
+        http_port: port.number(),
         ..Options::default()
     })
     .await
