@@ -1,0 +1,193 @@
+//! What does the client get back?
+//!
+//! A [`Reply`] is a value until the very end, so that faults can change it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::problems::{Problem, RetryAfter};
+
+/// A reply that has not been sent yet.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Where the connection is closed in the middle of a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) after: usize,
+}
+
+impl Reply {
+    pub(crate) fn empty(status: u16) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            cut: None,
+        }
+    }
+
+    pub(crate) fn json(status: u16, document: &Value) -> Reply {
+        Reply::with_body(status, "application/json", document.to_string())
+    }
+
+    pub(crate) fn html(status: u16, page: &str) -> Reply {
+        Reply::with_body(status, "text/html", page)
+    }
+
+    pub(crate) fn pem(chain: String) -> Reply {
+        Reply::with_body(200, "application/pem-certificate-chain", chain)
+    }
+
+    pub(crate) fn problem(problem: &Problem, now: Timestamp) -> Reply {
+        let reply = Reply::with_body(
+            problem.status,
+            "application/problem+json",
+            problem.document().to_string(),
+        )
+        .with_retry_after(problem.retry_after, now);
+        match &problem.help {
+            Some(help) => reply.with_link(help, "help"),
+            None => reply,
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Reply {
+        // What we put into headers is made of URLs, dates and numbers; anything else is left out.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    pub(crate) fn with_location(self, url: &str) -> Reply {
+        self.with("location", url)
+    }
+
+    pub(crate) fn with_link(self, url: &str, relation: &str) -> Reply {
+        self.with("link", &format!("<{url}>;rel=\"{relation}\""))
+    }
+
+    pub(crate) fn with_retry_after(self, retry_after: Option<RetryAfter>, now: Timestamp) -> Reply {
+        match retry_after {
+            Some(retry_after) => {
+                let mut reply = self.with("retry-after", &retry_after.header(now));
+                // The last one counts: a refusal may override what its problem says.
+                if let Some(last) = reply
+                    .headers
+                    .get_all("retry-after")
+                    .iter()
+                    .next_back()
+                    .cloned()
+                {
+                    reply.headers.insert("retry-after", last);
+                }
+                reply
+            }
+            None => self,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.headers.remove(name);
+    }
+
+    pub(crate) fn replace_body(&mut self, content_type: &'static str, body: &str) {
+        self.headers
+            .insert("content-type", HeaderValue::from_static(content_type));
+        self.body = body.into();
+    }
+
+    pub(crate) fn into_response(self) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::new(self.body.into(), self.cut));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
+    fn with_body(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Reply {
+        let mut reply = Reply::empty(status).with("content-type", content_type);
+        reply.body = body.into();
+        reply
+    }
+}
+
+/// A body that may end too early.
+#[derive(Debug)]
+pub(crate) struct ReplyBody {
+    promised: u64,
+    left: Option<Bytes>,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Whole,
+    /// What was sent must leave our buffers before the connection is closed.
+    CutAfterFlush,
+    CutNow,
+}
+
+impl ReplyBody {
+    fn new(body: Bytes, cut: Option<Cut>) -> ReplyBody {
+        let promised = body.len() as u64;
+        match cut {
+            None => ReplyBody {
+                promised,
+                left: (!body.is_empty()).then_some(body),
+                end: End::Whole,
+            },
+            Some(Cut { after }) => {
+                let sent = body.slice(..after.min(body.len().saturating_sub(1)));
+                ReplyBody {
+                    promised,
+                    left: (!sent.is_empty()).then_some(sent),
+                    end: End::CutAfterFlush,
+                }
+            }
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(bytes) = self.left.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match self.end {
+            End::Whole => Poll::Ready(None),
+            End::CutAfterFlush => {
+                self.end = End::CutNow;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            End::CutNow => Poll::Ready(Some(Err(io::Error::other("cut on purpose")))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_none() && matches!(self.end, End::Whole)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.promised)
+    }
+}
