@@ -1,1 +1,3 @@
 //! nginx
+
+pub mod conf;
