@@ -16,3 +16,7 @@ pub mod glob;
 pub mod read;
 pub mod include;
 pub mod edit;
+pub mod listen;
+pub mod challenge;
+pub mod tls;
+pub mod server;

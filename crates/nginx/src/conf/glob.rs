@@ -45,7 +45,7 @@ pub fn expand(reader: &dyn Reader, pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
     if !ends_in_pattern {
         found.retain(|path| reader.exists(path));
     }
-    found.sort_unstable();
+    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(found)
 }
 

@@ -6,17 +6,19 @@
 //! the walk goes on without it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use renewal::site::Place;
+
 use super::error::SyntaxError;
 use super::glob;
 use super::read::Reader;
-use super::tree::{Directive, Directives, Tree};
+use super::tree::{Directive, Directives, Spare, Tree};
 
 /// A file of the configuration, read.
 #[derive(Debug)]
@@ -25,17 +27,6 @@ pub struct File {
     pub path: Arc<Path>,
     /// What it says.
     pub tree: Tree,
-}
-
-/// A place in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    /// The file.
-    pub file: Arc<Path>,
-    /// The line, counted from 1.
-    pub line: u32,
-    /// Where the directive begins, in bytes from the start of the file.
-    pub offset: u32,
 }
 
 /// A file of the configuration that could not be used.
@@ -93,9 +84,11 @@ pub struct Walk<'r> {
     troubles: Vec<Trouble>,
     /// Whether files read from here on are likely to be included again.
     keeps: bool,
-    kept: HashMap<PathBuf, Rc<File>>,
+    kept: HashMap<OsString, Rc<File>>,
     kept_bytes: usize,
     expanded: HashMap<Vec<u8>, Rc<[PathBuf]>>,
+    /// The memory of the file read last.
+    spare: Spare,
 }
 
 /// What a walk does with each directive that is not an `include`.
@@ -115,6 +108,7 @@ impl<'r> Walk<'r> {
             kept: HashMap::new(),
             kept_bytes: 0,
             expanded: HashMap::new(),
+            spare: Spare::default(),
         }
     }
 
@@ -160,7 +154,7 @@ impl<'r> Walk<'r> {
         let mut arguments = directive.arguments();
         let (Some(value), None) = (arguments.next(), arguments.next()) else {
             self.troubles
-                .push(Trouble::Arguments(Place::of(file, directive)));
+                .push(Trouble::Arguments(file.place(directive)));
             return;
         };
         let path = self.folder.join(OsStr::from_bytes(&value));
@@ -177,7 +171,7 @@ impl<'r> Walk<'r> {
             }
             Err(cause) => self.troubles.push(Trouble::Unlistable {
                 pattern: String::from_utf8_lossy(pattern).into_owned(),
-                from: Place::of(file, directive),
+                from: file.place(directive),
                 cause,
             }),
         }
@@ -200,6 +194,9 @@ impl<'r> Walk<'r> {
                 self.chain.push(Arc::clone(&file.path));
                 self.each(&file, file.tree.directives(), act);
                 self.chain.pop();
+                if let Ok(file) = Rc::try_unwrap(file) {
+                    self.spare = file.tree.into_spare();
+                }
             }
             Err(trouble) => self.troubles.push(trouble),
         }
@@ -211,61 +208,56 @@ impl<'r> Walk<'r> {
         from: Option<(&File, Directive<'_>)>,
     ) -> Result<Rc<File>, Trouble> {
         if let Some((file, directive)) = from {
-            let looped = self.chain.iter().any(|open| **open == *path);
+            let looped = self
+                .chain
+                .iter()
+                .any(|open| open.as_os_str() == path.as_os_str());
             if looped || self.chain.len() >= MAX_CHAIN {
                 let mut chain: Vec<PathBuf> =
                     self.chain.iter().map(|open| open.to_path_buf()).collect();
                 chain.push(path);
-                let from = Place::of(file, directive);
+                let from = file.place(directive);
                 return Err(Trouble::Loop { chain, from });
             }
             self.files_read += 1;
             if self.files_read > MAX_FILES {
-                return Err(Trouble::TooMany(Place::of(file, directive)));
+                return Err(Trouble::TooMany(file.place(directive)));
             }
         }
-        if let Some(file) = self.kept.get(&path) {
+        if let Some(file) = self.kept.get(path.as_os_str()) {
             return Ok(Rc::clone(file));
         }
-        let source = self
-            .reader
-            .read(&path)
-            .map_err(|cause| Trouble::Unreadable {
-                from: from.map(|(file, directive)| Place::of(file, directive)),
-                dangling: cause.kind() == io::ErrorKind::NotFound && self.reader.exists(&path),
-                file: path.clone(),
-                cause,
-            })?;
+        let mut spare = std::mem::take(&mut self.spare);
+        let mut source = std::mem::take(&mut spare.source);
+        let read = self.reader.read(&path, &mut source);
+        read.map_err(|cause| Trouble::Unreadable {
+            from: from.map(|(file, directive)| file.place(directive)),
+            dangling: cause.kind() == io::ErrorKind::NotFound && self.reader.exists(&path),
+            file: path.clone(),
+            cause,
+        })?;
         let size = source.len();
-        let tree = Tree::parse(source).map_err(|fault| fault.of(path.clone()))?;
+        let tree = Tree::parse_into(source, spare).map_err(|fault| fault.of(path.clone()))?;
         let file = Rc::new(File {
             path: Arc::from(path.as_path()),
             tree,
         });
         if self.keeps && self.kept_bytes + size <= KEPT_BYTES {
             self.kept_bytes += size;
-            self.kept.insert(path, Rc::clone(&file));
+            self.kept.insert(path.into(), Rc::clone(&file));
         }
         Ok(file)
     }
 }
 
-impl Place {
-    /// Returns the place of a directive.
+impl File {
+    /// Returns the place of a directive of this file.
     #[must_use]
-    pub fn of(file: &File, directive: Directive<'_>) -> Self {
-        let offset = directive.span().start;
+    pub fn place(&self, directive: Directive<'_>) -> Place {
         Place {
-            file: Arc::clone(&file.path),
+            file: self.path.to_path_buf(),
             line: directive.line(),
-            offset: u32::try_from(offset).unwrap_or(u32::MAX),
         }
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
     }
 }
 
@@ -285,7 +277,7 @@ fn chained(chain: &[PathBuf]) -> String {
 const MAX_CHAIN: usize = 40;
 
 /// Most files of one configuration, so that files including each other many times over come to an end.
-const MAX_FILES: usize = 500_000;
+const MAX_FILES: usize = 300_000;
 
 /// How much is kept of files that several servers include, in bytes of their text.
 const KEPT_BYTES: usize = 1 << 20;

@@ -14,12 +14,12 @@ use super::error::MAX_FILE;
 
 /// What a reading of the configuration asks of a file system.
 pub trait Reader {
-    /// Returns the content of a file.
+    /// Puts the content of a file into an empty buffer.
     ///
     /// # Errors
     ///
     /// Those of opening and reading; [`io::ErrorKind::FileTooLarge`] past [`MAX_FILE`].
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()>;
 
     /// Returns the names in a folder, in any order.
     ///
@@ -37,7 +37,7 @@ pub trait Reader {
 pub struct Disk;
 
 impl Reader for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
         // Not blocking: a pipe in place of a file would otherwise hold us for ever.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -50,9 +50,9 @@ impl Reader for Disk {
         if size > MAX_FILE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let mut content = Vec::with_capacity(size);
-        file.take(about.len()).read_to_end(&mut content)?;
-        Ok(content)
+        into.reserve(size);
+        file.take(about.len()).read_to_end(into)?;
+        Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
@@ -84,9 +84,10 @@ impl<P: Into<PathBuf>, C: Into<Vec<u8>>> FromIterator<(P, C)> for InMemory {
 }
 
 impl Reader for InMemory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
         let content = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(content.clone())
+        into.extend_from_slice(content);
+        Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {

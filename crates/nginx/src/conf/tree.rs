@@ -36,6 +36,15 @@ pub struct Directives<'t> {
     end: u32,
 }
 
+/// Empty buffers with room: ten thousand vhosts are read one after another into the same memory.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    /// For the bytes of the next file.
+    pub(super) source: Vec<u8>,
+    tokens: Vec<Token>,
+    entries: Vec<Entry>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Token of the name.
@@ -57,12 +66,41 @@ impl Tree {
     ///
     /// What nginx would refuse, in its words, with the line.
     pub fn parse(source: Vec<u8>) -> Result<Tree, Fault> {
-        let (tokens, entries) = parse(&source)?;
+        Tree::parse_into(source, Spare::default())
+    }
+
+    /// Reads a file into the memory that another tree no longer needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::parse`].
+    pub(super) fn parse_into(source: Vec<u8>, mut spare: Spare) -> Result<Tree, Fault> {
+        parse(&source, &mut spare)?;
+        let Spare {
+            tokens, entries, ..
+        } = spare;
         Ok(Tree {
             source,
             tokens,
             entries,
         })
+    }
+
+    /// Returns the memory of a tree that is no longer needed.
+    pub(super) fn into_spare(self) -> Spare {
+        let Tree {
+            mut source,
+            mut tokens,
+            mut entries,
+        } = self;
+        source.clear();
+        tokens.clear();
+        entries.clear();
+        Spare {
+            source,
+            tokens,
+            entries,
+        }
     }
 
     /// Returns the file, byte for byte.
@@ -222,7 +260,7 @@ impl<'t> Iterator for Directives<'t> {
     }
 }
 
-fn parse(source: &[u8]) -> Result<(Vec<Token>, Vec<Entry>), Fault> {
+fn parse(source: &[u8], into: &mut Spare) -> Result<(), Fault> {
     if source.len() > MAX_FILE {
         let what = Wrong::TooLarge;
         return Err(Fault { line: 1, what });
@@ -230,8 +268,8 @@ fn parse(source: &[u8]) -> Result<(Vec<Token>, Vec<Entry>), Fault> {
     let mut lexer = Lexer::new(source);
     let mut building = Building {
         source,
-        tokens: Vec::with_capacity(source.len() / 5),
-        entries: Vec::with_capacity(source.len() / 40),
+        tokens: &mut into.tokens,
+        entries: &mut into.entries,
         open: Vec::new(),
         begun: None,
     };
@@ -250,13 +288,13 @@ fn parse(source: &[u8]) -> Result<(Vec<Token>, Vec<Entry>), Fault> {
             what: Wrong::EndInBlock,
         });
     }
-    Ok((building.tokens, building.entries))
+    Ok(())
 }
 
 struct Building<'s> {
     source: &'s [u8],
-    tokens: Vec<Token>,
-    entries: Vec<Entry>,
+    tokens: &'s mut Vec<Token>,
+    entries: &'s mut Vec<Entry>,
     /// Entries whose block is not closed yet, outermost first.
     open: Vec<u32>,
     /// Token and line of the name of the directive that is being read.
