@@ -1,1 +1,4 @@
 //! nginx
+
+pub mod conf;
+pub mod look;

@@ -1,0 +1,609 @@
+//! Vhosts as people have them, and the sites that are in them.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use renewal::site::{ChallengeFolder, Listen};
+
+use super::*;
+use crate::conf::read::InMemory;
+
+const MAIN: &str = "events { }\nhttp { include sites/*.conf; }\n";
+
+/// Looks at vhosts (each in its own file, by name) under a main file.
+fn seen(
+    main: &str,
+    vhosts: &[(&str, &str)],
+    settings: Settings,
+    issued: &[(&str, &[&str])],
+) -> Look {
+    let files = vhosts
+        .iter()
+        .map(|(name, text)| (format!("/etc/nginx/sites/{name}"), (*text).to_owned()));
+    let main = ("/etc/nginx/nginx.conf".to_owned(), main.to_owned());
+    let reader: InMemory = files.chain([main]).collect();
+    let settings = Settings {
+        config: "/etc/nginx/nginx.conf".into(),
+        prefix: "/usr/share/nginx".into(),
+        ..settings
+    };
+    look(&reader, &settings, &|path| {
+        let (_, names) = issued.iter().find(|(file, _)| Path::new(file) == path)?;
+        Some(
+            names
+                .iter()
+                .map(|name| Name::parse(name).unwrap())
+                .collect(),
+        )
+    })
+}
+
+fn shown(look: &Look) -> String {
+    let mut out = String::new();
+    for site in &look.sites {
+        let variable = if site.by_variable {
+            " (certificate by variable)"
+        } else {
+            ""
+        };
+        writeln!(out, "{}{variable}", site.wanted).unwrap();
+        for server in &site.servers {
+            show_server(server, &mut out);
+        }
+        site.findings
+            .iter()
+            .for_each(|finding| show_finding(finding, &mut out));
+    }
+    if !look.others.is_empty() {
+        out.push_str("no site\n");
+        look.others
+            .iter()
+            .for_each(|server| show_server(server, &mut out));
+    }
+    look.findings
+        .iter()
+        .for_each(|finding| show_finding(finding, &mut out));
+    for name in &look.unknown {
+        writeln!(out, "unknown: {name}").unwrap();
+    }
+    out
+}
+
+fn show_server(server: &Server, out: &mut String) {
+    let listens: Vec<String> = server.listens.iter().map(show_listen).collect();
+    write!(
+        out,
+        "  {} [{}]",
+        server.place.to_string().replace("/etc/nginx/", ""),
+        listens.join(" ")
+    )
+    .unwrap();
+    if let Some(root) = &server.document_root {
+        write!(out, " root {}", root.display()).unwrap();
+    }
+    match &server.challenge_folder {
+        Some(ChallengeFolder::Root(path)) => write!(out, " challenge {}/", path.display()).unwrap(),
+        Some(ChallengeFolder::Alias(path)) => {
+            write!(out, " challenge alias {}", path.display()).unwrap()
+        }
+        None => {}
+    }
+    if let Some(thumbprint) = &server.stateless {
+        write!(out, " stateless {thumbprint}").unwrap();
+    }
+    if let Some(pair) = &server.pair {
+        let inherited = if pair.inherited { " inherited" } else { "" };
+        write!(
+            out,
+            " pair {} {}{inherited} line {}",
+            pair.certificate.display(),
+            pair.key.display(),
+            pair.place.line
+        )
+        .unwrap();
+    }
+    out.push('\n');
+}
+
+fn show_listen(listen: &Listen) -> String {
+    let mut shown = listen.address.to_string();
+    for (flag, mark) in [
+        (listen.tls, "+tls"),
+        (listen.quic, "+quic"),
+        (listen.default_server, "+default"),
+        (listen.proxy_protocol, "+proxy"),
+    ] {
+        shown.push_str(if flag { mark } else { "" });
+    }
+    shown
+}
+
+fn show_finding(finding: &Finding, out: &mut String) {
+    writeln!(
+        out,
+        "! {}: {} {}",
+        finding.name, finding.explanation, finding.detail
+    )
+    .unwrap();
+}
+
+#[track_caller]
+fn check(vhosts: &[(&str, &str)], expected: &Expect) {
+    expected.assert_eq(&shown(&seen(MAIN, vhosts, Settings::default(), &[])));
+}
+
+#[track_caller]
+fn check_issued(vhosts: &[(&str, &str)], issued: &[(&str, &[&str])], expected: &Expect) {
+    expected.assert_eq(&shown(&seen(MAIN, vhosts, Settings::default(), issued)));
+}
+
+macro_rules! testdata {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../testdata/working_", $name)),
+        )
+    };
+}
+
+#[test]
+fn vhosts_of_cloudpanel() {
+    check(
+        &[
+            testdata!("cloudpanel_redirect.conf"),
+            testdata!("cloudpanel_v2_http3.conf"),
+            testdata!("cloudpanel_varnish.conf"),
+            testdata!("reverse_proxy.conf"),
+        ],
+        &expect![[r#"
+            www.apex.test, apex.test
+              sites/cloudpanel_redirect.conf:1 [0.0.0.0:80 [::]:80 0.0.0.0:443+tls [::]:443+tls] pair /etc/nginx/ssl-certificates/www.apex.test.crt /etc/nginx/ssl-certificates/www.apex.test.key line 7
+              sites/cloudpanel_redirect.conf:12 [0.0.0.0:80 [::]:80 0.0.0.0:443+tls [::]:443+tls] root /home/apex/htdocs/www.apex.test challenge /home/apex/htdocs/www.apex.test/ pair /etc/nginx/ssl-certificates/www.apex.test.crt /etc/nginx/ssl-certificates/www.apex.test.key line 18
+            shop.example.test
+              sites/cloudpanel_v2_http3.conf:1 [0.0.0.0:80 [::]:80 0.0.0.0:443+quic 0.0.0.0:443+tls [::]:443+quic [::]:443+tls] root /home/shop/htdocs/shop.example.test/public challenge /home/shop/htdocs/shop.example.test/public/ pair /etc/nginx/ssl-certificates/shop.example.test.crt /etc/nginx/ssl-certificates/shop.example.test.key line 11
+            news.test
+              sites/cloudpanel_varnish.conf:1 [0.0.0.0:80 [::]:80 0.0.0.0:443+tls [::]:443+tls] root /home/news/htdocs/news.test challenge /home/news/htdocs/news.test/ pair /etc/nginx/ssl-certificates/news.test.crt /etc/nginx/ssl-certificates/news.test.key line 7
+              sites/cloudpanel_varnish.conf:31 [0.0.0.0:8080 [::]:8080] root /home/news/htdocs/news.test challenge /home/news/htdocs/news.test/
+            app.test
+              sites/reverse_proxy.conf:1 [0.0.0.0:80 [::]:80 0.0.0.0:443+tls [::]:443+tls] root /home/app/htdocs/app.test challenge /home/app/htdocs/app.test/ pair /etc/nginx/ssl-certificates/app.test.crt /etc/nginx/ssl-certificates/app.test.key line 7
+        "#]],
+    );
+}
+
+#[test]
+fn vhosts_written_by_hand() {
+    check(
+        &[
+            testdata!("crlf.conf"),
+            testdata!("debian_default.conf"),
+            testdata!("laravel.conf"),
+            testdata!("lua.conf"),
+            testdata!("maps.conf"),
+            testdata!("one_line.conf"),
+            testdata!("tricky_words.conf"),
+            testdata!("wordpress.conf"),
+        ],
+        &expect![[r#"
+            crlf.test
+              sites/crlf.conf:1 [0.0.0.0:80] root /srv/crlf challenge /srv/crlf/
+            api.test, admin.api.test
+              sites/laravel.conf:1 [0.0.0.0:80 [::]:80] root /home/api/htdocs/api.test/public challenge /home/api/htdocs/api.test/public/
+            lua.test
+              sites/lua.conf:1 [0.0.0.0:80] root /srv/lua
+            maps.test
+              sites/maps.conf:12 [0.0.0.0:80] challenge /srv/maps/
+            one.test
+              sites/one_line.conf:1 [0.0.0.0:80]
+              sites/one_line.conf:2 [0.0.0.0:443+tls] root /srv/one challenge /srv/one/ pair /etc/nginx/ssl-certificates/one.test.crt /etc/nginx/ssl-certificates/one.test.key line 2
+            tricky.test
+              sites/tricky_words.conf:2 [0.0.0.0:80] root /srv/tricky
+            blog.test, www.blog.test
+              sites/wordpress.conf:3 [0.0.0.0:80]
+              sites/wordpress.conf:9 [0.0.0.0:443+tls] root /var/www/blog challenge /var/www/blog/ pair /etc/letsencrypt/live/blog.test/fullchain.pem /etc/letsencrypt/live/blog.test/privkey.pem line 14
+            no site
+              sites/debian_default.conf:5 [0.0.0.0:80+default [::]:80+default] root /var/www/html challenge /var/www/html/
+        "#]],
+    );
+}
+
+#[test]
+fn what_http_says_is_inherited_wherever_it_stands() {
+    let main = "http { include sites/*.conf; root htdocs; ssl_certificate all.pem; ssl_certificate_key all.key; ssl on; }";
+    let look = seen(
+        main,
+        &[(
+            "a.conf",
+            "server { server_name a.test; }\nserver { server_name b.test; ssl_certificate b.pem; root /b; }",
+        )],
+        Settings::default(),
+        &[],
+    );
+    expect![[r#"
+        a.test
+          sites/a.conf:1 [0.0.0.0:80+tls] root /usr/share/nginx/htdocs challenge /usr/share/nginx/htdocs/ pair /etc/nginx/all.pem /etc/nginx/all.key inherited line 1
+        b.test
+          sites/a.conf:2 [0.0.0.0:80+tls] root /b challenge /b/ pair /etc/nginx/b.pem /etc/nginx/all.key line 2
+    "#]].assert_eq(&shown(&look));
+}
+
+#[test]
+fn certificates_by_variable_name_no_file() {
+    check(
+        &[
+            (
+                "a.conf",
+                "server { listen 443 ssl; server_name a.test; ssl_certificate $ssl_server_name.crt; ssl_certificate_key $ssl_server_name.key; }",
+            ),
+            (
+                "b.conf",
+                "server { listen 443 ssl; server_name b.test; ssl_certificate data:$pem; ssl_certificate_key engine:x; }",
+            ),
+            (
+                "c.conf",
+                "server { listen 443 ssl; server_name c.test; ssl_certificate rsa.pem; ssl_certificate_key rsa.key; ssl_certificate ec.pem; ssl_certificate_key ec.key; }",
+            ),
+        ],
+        &expect![[r#"
+            a.test (certificate by variable)
+              sites/a.conf:1 [0.0.0.0:443+tls]
+            b.test (certificate by variable)
+              sites/b.conf:1 [0.0.0.0:443+tls]
+            c.test
+              sites/c.conf:1 [0.0.0.0:443+tls] pair /etc/nginx/rsa.pem /etc/nginx/rsa.key line 1
+        "#]],
+    );
+}
+
+#[test]
+fn the_options_of_a_socket_are_shared() {
+    check(
+        &[
+            (
+                "a.conf",
+                "server { listen 443 ssl proxy_protocol; server_name a.test; }",
+            ),
+            ("b.conf", "server { listen 443; server_name b.test; }"),
+        ],
+        &expect![[r#"
+            a.test
+              sites/a.conf:1 [0.0.0.0:443+tls+proxy]
+            b.test
+              sites/b.conf:1 [0.0.0.0:443+tls+proxy]
+        "#]],
+    );
+}
+
+#[test]
+fn names_that_no_ca_could_issue_for_are_not_wanted() {
+    check(
+        &[(
+            "a.conf",
+            "server { server_name WWW1.a.test localhost _ intranet ~^x\\.test$ *.a.test 192.0.2.1 printer.local .a.test A.test. \"\" mail.* $hostname; }",
+        )],
+        &expect![[r#"
+            a.test
+              sites/a.conf:1 [0.0.0.0:80]
+        "#]],
+    );
+    check(
+        &[
+            ("a.conf", "server { server_name _; }"),
+            ("b.conf", "server { server_name localhost nas.lan; }"),
+        ],
+        &expect![[r#"
+        no site
+          sites/a.conf:1 [0.0.0.0:80]
+          sites/b.conf:1 [0.0.0.0:80]
+    "#]],
+    );
+    check(
+        &[("a.conf", "server { server_name bücher.test a..b ok.test; }")],
+        &expect![[r#"
+        ok.test
+          sites/a.conf:1 [0.0.0.0:80]
+        ! name-not-public: “bücher.test” is not a host name: it contains 'ü'; write the name in its ASCII form (xn--…). server_name bücher.test in the server block at /etc/nginx/sites/a.conf:1
+        ! name-not-public: “a..b” is not a host name: two dots follow each other, or it begins with one. server_name a..b in the server block at /etc/nginx/sites/a.conf:1
+    "#]],
+    );
+    check(
+        &[("a.conf", "server { server_name bücher.test; }")],
+        &expect![[r#"
+        no site
+          sites/a.conf:1 [0.0.0.0:80]
+        ! name-not-public: “bücher.test” is not a host name: it contains 'ü'; write the name in its ASCII form (xn--…). server_name bücher.test in the server block at /etc/nginx/sites/a.conf:1
+    "#]],
+    );
+}
+
+#[test]
+fn a_placeholder_joins_nothing() {
+    let vhost = |name: &str| {
+        format!(
+            "server {{ listen 80; listen 443 ssl; server_name {name}; ssl_certificate /snakeoil.pem; ssl_certificate_key /snakeoil.key; }}\n"
+        )
+    };
+    check(
+        &[
+            ("a.conf", &vhost("a.test")),
+            ("b.conf", &vhost("b.test")),
+            ("c.conf", &(vhost("c.test") + &vhost("www.c.test"))),
+        ],
+        &expect![[r#"
+        a.test
+          sites/a.conf:1 [0.0.0.0:80 0.0.0.0:443+tls] pair /snakeoil.pem /snakeoil.key line 1
+        b.test
+          sites/b.conf:1 [0.0.0.0:80 0.0.0.0:443+tls] pair /snakeoil.pem /snakeoil.key line 1
+        c.test, www.c.test
+          sites/c.conf:1 [0.0.0.0:80 0.0.0.0:443+tls] pair /snakeoil.pem /snakeoil.key line 1
+          sites/c.conf:2 [0.0.0.0:80 0.0.0.0:443+tls] pair /snakeoil.pem /snakeoil.key line 2
+    "#]],
+    );
+}
+
+#[test]
+fn a_certificate_from_a_ca_joins_what_it_covers() {
+    let vhost = |name: &str| {
+        format!(
+            "server {{ listen 443 ssl; server_name {name}; ssl_certificate /live/a/fullchain.pem; ssl_certificate_key /live/a/privkey.pem; }}\n"
+        )
+    };
+    check_issued(
+        &[
+            ("a.conf", &vhost("a.test")),
+            ("b.conf", &vhost("b.test")),
+            ("c.conf", &vhost("c.test")),
+            ("default.conf", &vhost("_")),
+        ],
+        &[("/live/a/fullchain.pem", &["b.test", "a.test", "old.test"])],
+        &expect![[r#"
+            a.test, b.test, old.test
+              sites/a.conf:1 [0.0.0.0:443+tls] pair /live/a/fullchain.pem /live/a/privkey.pem line 1
+              sites/b.conf:1 [0.0.0.0:443+tls] pair /live/a/fullchain.pem /live/a/privkey.pem line 1
+              sites/default.conf:1 [0.0.0.0:443+tls] pair /live/a/fullchain.pem /live/a/privkey.pem line 1
+            c.test
+              sites/c.conf:1 [0.0.0.0:443+tls] pair /live/a/fullchain.pem /live/a/privkey.pem line 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_wildcard_certificate_is_not_wanted_again() {
+    check_issued(
+        &[(
+            "a.conf",
+            "server { listen 443 ssl; server_name a.test x.a.test y.a.test; ssl_certificate /w.pem; ssl_certificate_key /w.key; }",
+        )],
+        &[("/w.pem", &["*.a.test", "a.test"])],
+        &expect![[r#"
+            a.test, x.a.test, y.a.test
+              sites/a.conf:1 [0.0.0.0:443+tls] pair /w.pem /w.key line 1
+            ! name-not-public: a wildcard cannot be proved over HTTP, so a renewal could not cover *.a.test. The present certificate covers *.a.test.
+        "#]],
+    );
+}
+
+#[test]
+fn http_and_https_of_one_name_are_one_site_and_the_visited_block_names_it() {
+    check(
+        &[
+            (
+                "1.conf",
+                "server { listen 80; server_name b.test a.test; location / { return 301 https://$host$request_uri; } }",
+            ),
+            (
+                "2.conf",
+                "server { listen 443 ssl; server_name a.test b.test; root /srv; }",
+            ),
+        ],
+        &expect![[r#"
+            a.test, b.test
+              sites/1.conf:1 [0.0.0.0:80]
+              sites/2.conf:1 [0.0.0.0:443+tls] root /srv challenge /srv/
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_block_keeps_a_name_that_two_claim() {
+    check(
+        &[
+            ("1.conf", "server { listen 80; server_name a.test b.test; }"),
+            ("2.conf", "server { listen 80; server_name b.test c.test; }"),
+            ("3.conf", "server { listen 80; server_name A.test; }"),
+        ],
+        &expect![[r#"
+            a.test, b.test
+              sites/1.conf:1 [0.0.0.0:80]
+            c.test
+              sites/2.conf:1 [0.0.0.0:80]
+            ! names-overlap: Two server blocks claim b.test, and nginx answers with the first. b.test is a server_name of the blocks at /etc/nginx/sites/1.conf:1 and /etc/nginx/sites/2.conf:1; on 0.0.0.0:80 nginx answers with the one at /etc/nginx/sites/1.conf:1.
+            no site
+              sites/3.conf:1 [0.0.0.0:80]
+            ! names-overlap: Two server blocks claim a.test, and nginx answers with the first. a.test is a server_name of the blocks at /etc/nginx/sites/1.conf:1 and /etc/nginx/sites/3.conf:1; on 0.0.0.0:80 nginx answers with the one at /etc/nginx/sites/1.conf:1.
+        "#]],
+    );
+    check(
+        &[
+            (
+                "1.conf",
+                "server { listen 80; server_name a.test; return 301 https://a.test; }",
+            ),
+            (
+                "2.conf",
+                "server { listen 80; listen 443 ssl; server_name a.test; root /a; }",
+            ),
+        ],
+        &expect![[r#"
+            a.test
+              sites/1.conf:1 [0.0.0.0:80]
+              sites/2.conf:1 [0.0.0.0:80 0.0.0.0:443+tls] root /a challenge /a/
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_listed_comes_before_what_is_found() {
+    let name = |text: &str| Name::parse(text).unwrap();
+    let listed = |domain, names: Option<&[&str]>| Listed {
+        domain: name(domain),
+        names: names.and_then(|names| Names::new(names.iter().map(|text| name(text)))),
+    };
+    let settings = Settings {
+        listed: vec![
+            listed("www.a.test", None),
+            listed("b.test", Some(&["b.test", "more.b.test"])),
+            listed("nowhere.test", None),
+        ],
+        ..Settings::default()
+    };
+    let vhosts = [
+        ("a.conf", "server { server_name a.test www.a.test; }"),
+        ("b.conf", "server { server_name www.b.test b.test; }"),
+    ];
+    expect![[r#"
+        www.a.test, a.test
+          sites/a.conf:1 [0.0.0.0:80]
+        b.test, more.b.test
+          sites/b.conf:1 [0.0.0.0:80]
+        unknown: nowhere.test
+    "#]]
+    .assert_eq(&shown(&seen(MAIN, &vhosts, settings, &[])));
+}
+
+#[test]
+fn a_vhost_that_makes_no_sense_is_said_and_the_others_go_on() {
+    check(
+        &[
+            (
+                "a.conf",
+                "server { server_name a.test; include gone.conf; }",
+            ),
+            ("b.conf", "server { server_name b.test;"),
+            ("c.conf", "server { server_name c.test; listen 1.2.3:x; }"),
+            ("c.conf.bak", "server { server_name bak.test; }"),
+            ("d.conf", "include sites/d.conf;"),
+        ],
+        &expect![[r#"
+            a.test
+              sites/a.conf:1 [0.0.0.0:80]
+            c.test
+              sites/c.conf:1 [0.0.0.0:80]
+            ! vhost-not-understood: A directive of the vhost is not understood. nginx does not take this "listen" directive in /etc/nginx/sites/c.conf:1
+            ! nginx-config-invalid: A file that the nginx configuration includes can't be read. open() "/etc/nginx/gone.conf" failed (entity not found) in /etc/nginx/sites/a.conf:1
+            ! vhost-not-understood: A configuration file makes no sense to nginx; what stands in it is not looked after. unexpected end of file, expecting "}" in /etc/nginx/sites/b.conf:1
+            ! nginx-config-invalid: An include of the nginx configuration can't be followed. include loop: /etc/nginx/nginx.conf includes /etc/nginx/sites/d.conf includes /etc/nginx/sites/d.conf in /etc/nginx/sites/d.conf:1
+        "#]],
+    );
+    expect![[r#"
+        ! nginx-config-invalid: The main configuration file of nginx can't be read, so no site is seen. open() "/etc/nginx/nginx.conf" failed (entity not found)
+    "#]].assert_eq(&shown(&look(&InMemory::default(), &Settings { config: "/etc/nginx/nginx.conf".into(), ..Settings::default() }, &|_| None)));
+}
+
+#[test]
+fn the_folder_of_a_challenge_follows_the_locations() {
+    #[track_caller]
+    fn folder(block: &str, expected: Option<&str>) {
+        let vhost = format!("server {{ server_name a.test; {block} }}");
+        let look = seen(MAIN, &[("a.conf", &vhost)], Settings::default(), &[]);
+        let shown = match &look.sites[0].servers[0].challenge_folder {
+            Some(ChallengeFolder::Root(path)) => Some(path.display().to_string()),
+            Some(ChallengeFolder::Alias(path)) => Some(format!("alias {}", path.display())),
+            None => None,
+        };
+        assert_eq!(shown.as_deref(), expected, "{block}");
+    }
+    folder("root /s;", Some("/s"));
+    folder("root s;", Some("/usr/share/nginx/s"));
+    folder("root /s/$host;", None);
+    folder("", None);
+    folder("root /s; location / { root /l; }", Some("/l"));
+    folder("root /s; location / { proxy_pass http://x; }", None);
+    folder(
+        "root /s; location / { proxy_pass http://x; } location /.well-known/ { }",
+        Some("/s"),
+    );
+    folder(
+        "root /s; location ^~ /.well-known { root /p; } location ~ well { root /r; }",
+        Some("/p"),
+    );
+    folder(
+        "root /s; location /.well-known { root /p; } location ~ well { root /r; } location ~ . { root /q; }",
+        Some("/r"),
+    );
+    folder(
+        "root /s; location /.well-known/acme-challenge/ { alias /var/acme/; }",
+        Some("alias /var/acme"),
+    );
+    folder(
+        "root /s; location /.well-known/ { alias /var/acme/; }",
+        Some("alias /var/acme/acme-challenge"),
+    );
+    folder(
+        "root /s; location /.well-known/acme-challenge/ { alias /var/acme; }",
+        None,
+    );
+    folder(
+        "root /s; location ~ ^/.well-known/(.*) { alias /var/$1; }",
+        None,
+    );
+    folder(
+        "root /s; location / { root /l; location /.well-known { root /n; } location ~ \\.php$ { root /r; } }",
+        Some("/n"),
+    );
+    folder(
+        "root /s; location / { location ~ well { root /n; } } location ~ challenge { root /r; }",
+        Some("/n"),
+    );
+    folder("root /s; location = /.well-known { root /e; }", Some("/s"));
+    folder("root /s; location ~ /\\. { deny all; }", None);
+    folder(
+        "root /s; location ~ /\\.(?!well-known) { deny all; }",
+        Some("/s"),
+    );
+    folder(
+        "root /s; deny all; location /.well-known { allow all; }",
+        Some("/s"),
+    );
+    folder("root /s; auth_basic x;", None);
+    folder(
+        "root /s; auth_basic x; location /.well-known { auth_basic off; }",
+        Some("/s"),
+    );
+    folder("root /s; return 301 https://x;", None);
+    folder(
+        "root /s; if ($scheme = http) { return 301 https://x; }",
+        Some("/s"),
+    );
+    folder("root /s; rewrite ^ https://x permanent;", None);
+    folder("root /s; rewrite ^/old /new;", Some("/s"));
+    folder("root /s; location ~ \"(?{what})\" { }", None);
+    folder("root /s; location ^~/.well-known{root /p;}", Some("/p"));
+    folder("root /s; location @x { root /n; }", Some("/s"));
+}
+
+#[test]
+fn the_challenge_line_is_seen() {
+    let line = crate::conf::challenge::statement("THUMB-print_0");
+    let vhost = format!(
+        "server {{ server_name a.test; include line.conf; }}\nserver {{ server_name b.test; {line} }}\nserver {{ server_name c.test; if ($uri ~ x) {{ return 200 x; }} }}"
+    );
+    let files = [
+        ("/etc/nginx/nginx.conf", MAIN.to_owned()),
+        ("/etc/nginx/sites/a.conf", vhost),
+        ("/etc/nginx/line.conf", line),
+    ];
+    let reader: InMemory = files.into_iter().collect();
+    let settings = Settings {
+        config: "/etc/nginx/nginx.conf".into(),
+        ..Settings::default()
+    };
+    expect![[r#"
+        a.test
+          sites/a.conf:1 [0.0.0.0:80] stateless THUMB-print_0
+        b.test
+          sites/a.conf:2 [0.0.0.0:80] stateless THUMB-print_0
+        c.test
+          sites/a.conf:3 [0.0.0.0:80]
+    "#]]
+    .assert_eq(&shown(&look(&reader, &settings, &|_| None)));
+}
