@@ -84,9 +84,10 @@ struct Learnt {
 }
 
 impl Dns {
-    /// Prepares to ask `servers`; with none, those of `/etc/resolv.conf`. Sends nothing yet.
+    /// Prepares to ask `servers`; with none, those of `/etc/resolv.conf`. A name may take `patience`. Sends nothing
+    /// yet.
     #[must_use]
-    pub fn new(servers: &[SocketAddr]) -> Self {
+    pub fn new(servers: &[SocketAddr], patience: Duration) -> Self {
         let config = if servers.is_empty() {
             hickory_resolver::system_conf::read_system_conf()
                 .map(|(config, _)| {
@@ -99,7 +100,7 @@ impl Dns {
         };
         let asked = config.as_ref().map(describe).unwrap_or_default();
         Self {
-            resolver: config.and_then(build),
+            resolver: config.and_then(|config| build(config, patience)),
             servers: asked.into(),
             permits: Semaphore::new(NAMES_AT_ONCE),
             learnt: Mutex::default(),
@@ -172,7 +173,10 @@ impl Dns {
     }
 }
 
-struct Resolver(TokioResolver);
+struct Resolver {
+    inner: TokioResolver,
+    patience: Duration,
+}
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -183,8 +187,8 @@ impl std::fmt::Debug for Resolver {
 impl Resolver {
     async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Trouble> {
         // The dot keeps the system's search domains out.
-        let lookup = self.0.lookup(format!("{name}."), kind);
-        let answer = timeout(PER_NAME, lookup)
+        let lookup = self.inner.lookup(format!("{name}."), kind);
+        let answer = timeout(self.patience, lookup)
             .await
             .unwrap_or(Err(NetError::Timeout));
         let lookup = match answer {
@@ -202,8 +206,8 @@ impl Resolver {
 
     /// Says whether the server answers anything at all: a question it never has to ask others about.
     async fn answers(&self) -> bool {
-        let root = self.0.lookup(".", RecordType::NS);
-        match timeout(PER_TRY, root).await {
+        let root = self.inner.lookup(".", RecordType::NS);
+        match timeout(self.patience / TRIES, root).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => matches!(
                 trouble(&error),
@@ -214,17 +218,17 @@ impl Resolver {
     }
 }
 
-fn build(config: ResolverConfig) -> Result<Resolver, Trouble> {
+fn build(config: ResolverConfig, patience: Duration) -> Result<Resolver, Trouble> {
     let mut options = ResolverOpts::default();
-    options.timeout = PER_TRY;
-    options.attempts = RETRIES;
+    options.timeout = patience / TRIES;
+    options.attempts = TRIES as usize - 1;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     let provider = TokioRuntimeProvider::default();
     TokioResolver::builder_with_config(config, provider)
         .with_options(options)
         .build()
-        .map(Resolver)
+        .map(|inner| Resolver { inner, patience })
         .map_err(|error| Trouble::Unreachable(error.to_string()))
 }
 
@@ -281,14 +285,8 @@ fn only_v6(addresses: Vec<IpAddr>) -> Vec<Ipv6Addr> {
     addresses.into_iter().filter_map(v6).collect()
 }
 
-/// How long one question waits for its answer.
-const PER_TRY: Duration = Duration::from_millis(2500);
-
-/// How often a question without an answer is asked again; a datagram may get lost.
-const RETRIES: usize = 1;
-
-/// How long a name may take in all, whatever the servers do.
-const PER_NAME: Duration = Duration::from_secs(6);
+/// A question without an answer is asked once more, for a datagram may get lost.
+const TRIES: u32 = 2;
 
 /// How long what was learnt counts: long enough for the probes of one site, short enough for one who mends.
 const FRESH: Duration = Duration::from_secs(60);

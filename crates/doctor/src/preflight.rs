@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::connection::{Connector, Failure, is_redirect};
 pub use self::judge::judge;
-pub use self::observation::{Cause, End, Fetch, Hop, Observation, Stage};
+pub use self::observation::{BODY_BYTES_READ, Cause, End, Fetch, Hop, Observation, Stage};
 pub use self::target::{Refusal, Target, follow};
 use crate::address::{is_behind_translation, is_public};
 use crate::dns::{Dns, Resolution};
@@ -63,6 +63,8 @@ impl Default for Settings {
 /// How long each step of a fetch may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
+    /// To learn the addresses of one name.
+    pub dns: Duration,
     /// To connect.
     pub connect: Duration,
     /// To agree on TLS.
@@ -77,6 +79,7 @@ impl Default for Patience {
     /// Let's Encrypt's limits, and a bound for the whole that people can wait for.
     fn default() -> Self {
         Self {
+            dns: Duration::from_secs(5),
             connect: Duration::from_secs(10),
             tls: Duration::from_secs(10),
             answer: Duration::from_secs(10),
@@ -90,7 +93,7 @@ impl Preflight {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
-            dns: Dns::new(&settings.servers),
+            dns: Dns::new(&settings.servers, settings.patience.dns),
             connector: Connector::new(settings.patience),
             settings,
         }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::Patience;
-use super::observation::{Cause, Stage};
+use super::observation::{BODY_BYTES_READ, Cause, Stage};
 use super::target::Target;
 
 /// Makes requests. Make one and keep it: it holds the TLS settings.
@@ -124,6 +124,7 @@ async fn ask(
 ) -> Result<Reply, hyper::Error> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
+        .title_case_headers(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await?;
     let reply = async {
@@ -189,8 +190,12 @@ async fn within<T>(
     let start = Instant::now();
     let end = deadline.min(start + patience);
     timeout_at(end, work).await.map_err(|_| {
-        let waited = end.saturating_duration_since(start).as_secs_f64().round();
-        Failure(stage, Cause::Timeout(waited as u64))
+        let tenths = end
+            .saturating_duration_since(start)
+            .as_millis()
+            .div_ceil(100);
+        let waited = Duration::from_millis(100) * u32::try_from(tenths).unwrap_or(u32::MAX);
+        Failure(stage, Cause::Timeout(waited))
     })
 }
 
@@ -275,9 +280,6 @@ impl ServerCertVerifier for NotVerified {
 /// Let's Encrypt's own, for rules that look at it.
 const USER_AGENT: &str =
     "Mozilla/5.0 (compatible; Let's Encrypt validation server; +https://www.letsencrypt.org)";
-
-/// Let's Encrypt reads so much of the answer; a longer one is wrong.
-const BODY_BYTES_READ: usize = 128;
 
 /// A head that is longer is no answer to a challenge.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

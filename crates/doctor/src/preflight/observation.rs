@@ -1,6 +1,7 @@
 //! What was seen of one probe? Values only; see [`judge`](super::judge) for what they mean.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use renewal::challenge::Probe;
 use renewal::name::Name;
@@ -95,8 +96,8 @@ pub enum Cause {
     #[error("the connection is refused")]
     Refused,
     /// Nothing came in time.
-    #[error("no answer within {0} s")]
-    Timeout(u64),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
     /// There is no way there.
     #[error("{0}")]
     Unreachable(String),
@@ -110,3 +111,6 @@ pub enum Cause {
     #[error("{0}")]
     Other(String),
 }
+
+/// So much of a body is read, in bytes. Let's Encrypt refuses an answer that fills it, whatever stands in it.
+pub const BODY_BYTES_READ: usize = 128;

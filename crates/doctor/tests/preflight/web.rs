@@ -41,7 +41,7 @@ impl Request {
         let host = self
             .head
             .lines()
-            .find_map(|line| line.strip_prefix("host: "));
+            .find_map(|line| line.strip_prefix("Host: "));
         let host = host.unwrap_or_default();
         host.rsplit_once(':').map_or(host, |(host, _)| host)
     }
@@ -94,6 +94,11 @@ async fn talk(
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
+            // As nginx answers one who speaks TLS to a plain port.
+            Ok(TLS_HANDSHAKE) if head.is_empty() => {
+                let _ = send(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                return;
+            }
             Ok(byte) => head.push(byte),
             Err(_) => return,
         }
@@ -133,3 +138,6 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::
     stream.write_all(bytes).await?;
     stream.flush().await
 }
+
+/// The first byte of a TLS handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;

@@ -15,8 +15,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::dns::{DnsServer, Records};
 use crate::web::{Answer, Request, Web};
 
-/// How long each step may take here.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a step may take that is meant to take too long.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+
+/// How long every other step may take: enough on a busy machine.
+const LONG: Duration = Duration::from_secs(8);
 
 const EXPECTED: &str = "t0ken.thumb";
 
@@ -49,10 +52,11 @@ impl World {
             https_port,
             private_ca: true,
             patience: Patience {
-                connect: PATIENCE,
-                tls: PATIENCE,
-                answer: PATIENCE,
-                overall: Duration::from_secs(15),
+                dns: LONG,
+                connect: LONG,
+                tls: LONG,
+                answer: LONG,
+                overall: LONG * 2,
             },
         };
         Self {
@@ -89,7 +93,7 @@ impl World {
         };
         text.replace(&self.settings.http_port.to_string(), "HTTP")
             .replace(&self.settings.https_port.to_string(), "HTTPS")
-            .replace(&self.dns.address.to_string(), "DNS")
+            .replace(&self.settings.servers[0].to_string(), "DNS")
     }
 
     pub(crate) fn questions(&self, name: &str) -> usize {
@@ -100,6 +104,7 @@ impl World {
     pub(crate) fn without_dns(mut self) -> Self {
         let unused = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         self.settings.servers = vec![unused.local_addr().unwrap()];
+        self.settings.patience.dns = SHORT;
         drop(unused);
         self.again()
     }
@@ -109,8 +114,9 @@ impl World {
         self.again()
     }
 
-    pub(crate) fn in_all(mut self, overall: Duration) -> Self {
-        self.settings.patience.overall = overall;
+    /// Makes one step impatient.
+    pub(crate) fn patience(mut self, change: impl FnOnce(&mut Patience)) -> Self {
+        change(&mut self.settings.patience);
         self.again()
     }
 
@@ -120,11 +126,11 @@ impl World {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
-        while let Ok(connected) = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await
-        {
+        while let Ok(connected) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
             self.backlog.push(connected.unwrap());
         }
         self.settings.http_port = address.port();
+        self.settings.patience.connect = SHORT;
         self.full = Some(listener);
         self.again()
     }
@@ -172,10 +178,8 @@ fn respond(request: &Request, http: u16, https: u16) -> Answer {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nt0ken.\r\n5\r\nthumb\r\n0\r\n\r\n"
                 .to_vec(),
         ),
-        "echo.test" => {
-            let head = request.head.replace(&http.to_string(), "HTTP");
-            status("404 Not Found", "", &head[..head.len().min(127)])
-        }
+        "as-lets-encrypt-asks.test" if request.head == lets_encrypts(http) => right(),
+        "as-lets-encrypt-asks.test" => panic!("{}", request.head),
         "forbidden.test" => status("403 Forbidden", "", "<h1>403</h1>"),
         "lost.test" => status("404 Not Found", "", "<h1>404</h1>"),
         "broken.test" => status("502 Bad Gateway", "", "<h1>502</h1>"),
@@ -200,7 +204,7 @@ fn respond(request: &Request, http: u16, https: u16) -> Answer {
             match status("302 Found", &format!("Location: /r{}\r\n", count + 1), "") {
                 _ if count == last => right(),
                 Answer::Bytes(bytes) if request.host().starts_with("slow") => {
-                    Answer::Late(PATIENCE * 2 / 3, bytes)
+                    Answer::Late(SHORT, bytes)
                 }
                 answer => answer,
             }
@@ -216,6 +220,15 @@ fn respond(request: &Request, http: u16, https: u16) -> Answer {
         host if host.starts_with("hangs") => Answer::Hang(Vec::new()),
         _ => right(),
     }
+}
+
+/// A request of Let's Encrypt's validation servers.
+fn lets_encrypts(port: u16) -> String {
+    format!(
+        "GET /.well-known/acme-challenge/t0ken HTTP/1.1\r\nHost: as-lets-encrypt-asks.test:{port}\r\n\
+         User-Agent: Mozilla/5.0 (compatible; Let's Encrypt validation server; +https://www.letsencrypt.org)\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    )
 }
 
 fn ok(body: &str) -> Answer {

@@ -130,7 +130,7 @@ fn fetch(line: &str) -> Fetch {
                 },
                 cause: match cause {
                     "refused" => Cause::Refused,
-                    "timeout" | "unknown" => Cause::Timeout(10),
+                    "timeout" | "unknown" => Cause::Timeout(std::time::Duration::from_secs(10)),
                     "closed" => Cause::Closed,
                     "nonsense" => Cause::Nonsense("nonsense".to_owned()),
                     _ => Cause::Unreachable("no route".to_owned()),
@@ -204,15 +204,21 @@ fn ipv6_goes_first_and_is_forgiven_only_when_it_cannot_be_connected_to() {
     );
     check(
         "2001:db8::1 404=x\n192.0.2.1 200=right",
-        expect!["challenge-not-found: a.example.com does not know the challenge (404, at 2001:db8::1): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (404, at 2001:db8::1): another server block, folder or host answers."
+        ],
     );
     check(
         "2001:db8::1 answer:timeout\n192.0.2.1 200=right",
-        expect!["port-80-timeout: Port 80 of 2001:db8::1, where a.example.com points, does not answer: no answer within 10 s."],
+        expect![
+            "port-80-timeout: Port 80 of 2001:db8::1, where a.example.com points, does not answer: no answer within 10s."
+        ],
     );
     check(
         "2001:db8::1 connect:refused",
-        expect!["port-80-no-ipv6: a.example.com has the IPv6 address 2001:db8::1, but port 80 does not answer there."],
+        expect![
+            "port-80-no-ipv6: a.example.com has the IPv6 address 2001:db8::1, but port 80 does not answer there."
+        ],
     );
     check(
         "2001:db8::1 connect:refused\n192.0.2.1 403=x",
@@ -222,7 +228,9 @@ fn ipv6_goes_first_and_is_forgiven_only_when_it_cannot_be_connected_to() {
     );
     check(
         "2001:db8::1 301 connect:timeout\n192.0.2.1 200=right",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to a.example.com:443, which does not answer: no answer within 10 s."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to a.example.com:443, which does not answer: no answer within 10s."
+        ],
     );
     check(
         "2001:db8::1 200=right\n2001:db8::2 connect:timeout\n192.0.2.1 404=x",
@@ -236,11 +244,15 @@ fn ipv6_goes_first_and_is_forgiven_only_when_it_cannot_be_connected_to() {
 fn any_ipv4_address_may_be_picked() {
     check(
         "192.0.2.1 200=right\n192.0.2.2 404=x",
-        expect!["challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.2): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.2): another server block, folder or host answers."
+        ],
     );
     check(
         "192.0.2.1 404=x\n192.0.2.2 404=x",
-        expect!["challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."
+        ],
     );
     check(
         "192.0.2.1 404=x\n192.0.2.2 connect:refused",
@@ -259,7 +271,9 @@ fn what_this_host_cannot_tell_is_left_to_the_ca() {
     );
     check(
         "2001:db8::1 connect:unknown\n192.0.2.1 404=x",
-        expect!["challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."
+        ],
     );
     check("2001:db8::1 connect:unknown", expect!["reached: "]);
 }
@@ -268,27 +282,39 @@ fn what_this_host_cannot_tell_is_left_to_the_ca() {
 fn connections_that_fail() {
     check(
         "192.0.2.1 connect:refused",
-        expect!["port-80-refused: Nothing listens on port 80 of 192.0.2.1, where a.example.com points."],
+        expect![
+            "port-80-refused: Nothing listens on port 80 of 192.0.2.1, where a.example.com points."
+        ],
     );
     check(
         "192.0.2.1 connect:timeout",
-        expect!["port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no answer within 10 s."],
+        expect![
+            "port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no answer within 10s."
+        ],
     );
     check(
         "192.0.2.1 connect:unreachable",
-        expect!["port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no route."],
+        expect![
+            "port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no route."
+        ],
     );
     check(
         "192.0.2.1 answer:timeout",
-        expect!["port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no answer within 10 s."],
+        expect![
+            "port-80-timeout: Port 80 of 192.0.2.1, where a.example.com points, does not answer: no answer within 10s."
+        ],
     );
     check(
         "192.0.2.1 answer:closed",
-        expect!["challenge-connection-closed: 192.0.2.1:80 takes the connection for a.example.com, but does not answer: the connection is closed before the answer is complete."],
+        expect![
+            "challenge-connection-closed: 192.0.2.1:80 takes the connection for a.example.com, but does not answer: the connection is closed before the answer is complete."
+        ],
     );
     check(
         "192.0.2.1 answer:nonsense",
-        expect!["challenge-wrong-answer: What listens on port 80 of 192.0.2.1 is no plain HTTP server."],
+        expect![
+            "challenge-wrong-answer: What listens on port 80 of 192.0.2.1 is no plain HTTP server."
+        ],
     );
 }
 
@@ -296,7 +322,9 @@ fn connections_that_fail() {
 fn wrong_answers() {
     check(
         "192.0.2.1 401=x",
-        expect!["challenge-forbidden: a.example.com asks for a password before it answers the challenge (401, at 192.0.2.1)."],
+        expect![
+            "challenge-forbidden: a.example.com asks for a password before it answers the challenge (401, at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 403=x",
@@ -304,39 +332,57 @@ fn wrong_answers() {
     );
     check(
         "192.0.2.1 404=x",
-        expect!["challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (404, at 192.0.2.1): another server block, folder or host answers."
+        ],
     );
     check(
         "192.0.2.1 410=x",
-        expect!["challenge-not-found: a.example.com does not know the challenge (410, at 192.0.2.1): another server block, folder or host answers."],
+        expect![
+            "challenge-not-found: a.example.com does not know the challenge (410, at 192.0.2.1): another server block, folder or host answers."
+        ],
     );
     check(
         "192.0.2.1 502=x",
-        expect!["challenge-server-error: a.example.com answers the challenge with a server error (502, at 192.0.2.1)."],
+        expect![
+            "challenge-server-error: a.example.com answers the challenge with a server error (502, at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 204=",
-        expect!["challenge-wrong-answer: a.example.com answers the challenge with status 204 instead of 200 (at 192.0.2.1)."],
+        expect![
+            "challenge-wrong-answer: a.example.com answers the challenge with status 204 instead of 200 (at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 400=The_plain_HTTP_request_was_sent_to_HTTPS_port",
-        expect!["challenge-wrong-answer: a.example.com expects TLS on the port where the CA speaks plain HTTP (400, at 192.0.2.1)."],
+        expect![
+            "challenge-wrong-answer: a.example.com expects TLS on the port where the CA speaks plain HTTP (400, at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 200=<html>",
-        expect!["challenge-wrong-answer: a.example.com answers the challenge with another page (at 192.0.2.1): a catch-all rule, or another host."],
+        expect![
+            "challenge-wrong-answer: a.example.com answers the challenge with another page (at 192.0.2.1): a catch-all rule, or another host."
+        ],
     );
     check(
         "192.0.2.1 200=",
-        expect!["challenge-wrong-answer: a.example.com answers the challenge with an empty page (at 192.0.2.1)."],
+        expect![
+            "challenge-wrong-answer: a.example.com answers the challenge with an empty page (at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 200=t0ken.other",
-        expect!["challenge-wrong-answer: Another ACME account answers the challenges of a.example.com (at 192.0.2.1)."],
+        expect![
+            "challenge-wrong-answer: Another ACME account answers the challenges of a.example.com (at 192.0.2.1)."
+        ],
     );
     check(
         "192.0.2.1 200=right!",
-        expect!["challenge-wrong-answer: a.example.com adds something to the answer of the challenge (at 192.0.2.1)."],
+        expect![
+            "challenge-wrong-answer: a.example.com adds something to the answer of the challenge (at 192.0.2.1)."
+        ],
     );
 }
 
@@ -344,67 +390,99 @@ fn wrong_answers() {
 fn redirects_that_fail() {
     check(
         "192.0.2.1 301 !loop",
-        expect!["challenge-redirect-loop: a.example.com redirects the challenge in a circle: it leads to a place it came from."],
+        expect![
+            "challenge-redirect-loop: a.example.com redirects the challenge in a circle: it leads to a place it came from."
+        ],
     );
     check(
         "192.0.2.1 301 !many",
-        expect!["challenge-redirect-loop: a.example.com redirects the challenge in a circle: the CA follows 10 redirects, and there are more."],
+        expect![
+            "challenge-redirect-loop: a.example.com redirects the challenge in a circle: the CA follows 10 redirects, and there are more."
+        ],
     );
     check(
         "192.0.2.1 301 !port",
-        expect!["challenge-redirect-port: a.example.com redirects the challenge to port 8443, where the CA does not go: the CA follows to the ports 80, 443, not 8443."],
+        expect![
+            "challenge-redirect-port: a.example.com redirects the challenge to port 8443, where the CA does not go: the CA follows to the ports 80, 443, not 8443."
+        ],
     );
     check(
         "192.0.2.1 301 !scheme",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: the CA follows http and https, not ftp."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: the CA follows http and https, not ftp."
+        ],
     );
     check(
         "192.0.2.1 303 !status",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: status 303 is no redirect that a CA follows."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: status 303 is no redirect that a CA follows."
+        ],
     );
     check(
         "192.0.2.1 301 !local",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: 10.0.0.1 cannot be reached from outside."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to a place where the CA does not go: 10.0.0.1 cannot be reached from outside."
+        ],
     );
     check(
         "192.0.2.1 301 !slash",
-        expect!["challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: a “/” is missing between the host and the path, which makes the host a.example.com.well-known."],
+        expect![
+            "challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: a “/” is missing between the host and the path, which makes the host a.example.com.well-known."
+        ],
     );
     check(
         "192.0.2.1 301 !host",
-        expect!["challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: the Location has no host."],
+        expect![
+            "challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: the Location has no host."
+        ],
     );
     check(
         "192.0.2.1 301 !location",
-        expect!["challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: the redirect has no Location."],
+        expect![
+            "challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: the redirect has no Location."
+        ],
     );
     check(
         "192.0.2.1 301 unresolved",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to b.example.com, which DNS does not know."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to b.example.com, which DNS does not know."
+        ],
     );
     check(
         "192.0.2.1 301 connect:refused",
-        expect!["port-443-refused: a.example.com redirects the challenge to HTTPS, but nothing listens at a.example.com:443."],
+        expect![
+            "port-443-refused: a.example.com redirects the challenge to HTTPS, but nothing listens at a.example.com:443."
+        ],
     );
     check(
         "192.0.2.1 301 connect:timeout",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to a.example.com:443, which does not answer: no answer within 10 s."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to a.example.com:443, which does not answer: no answer within 10s."
+        ],
     );
     check(
         "192.0.2.1 301 tls:nonsense",
-        expect!["challenge-redirect-elsewhere: a.example.com redirects the challenge to HTTPS at a.example.com:443, where no TLS 1.2 or better is spoken: nonsense."],
+        expect![
+            "challenge-redirect-elsewhere: a.example.com redirects the challenge to HTTPS at a.example.com:443, where no TLS 1.2 or better is spoken: nonsense."
+        ],
     );
     check(
         "192.0.2.1 301 answer:closed",
-        expect!["challenge-connection-closed: 192.0.2.1:80 takes the connection for a.example.com, but does not answer: the connection is closed before the answer is complete."],
+        expect![
+            "challenge-connection-closed: 192.0.2.1:80 takes the connection for a.example.com, but does not answer: the connection is closed before the answer is complete."
+        ],
     );
     check(
         "192.0.2.1 301 answer:timeout",
-        expect!["challenge-server-error: a.example.com redirects the challenge to a.example.com:443, which takes too long to answer: no answer within 10 s."],
+        expect![
+            "challenge-server-error: a.example.com redirects the challenge to a.example.com:443, which takes too long to answer: no answer within 10s."
+        ],
     );
     check(
         "192.0.2.1 301 answer:nonsense",
-        expect!["challenge-wrong-answer: a.example.com redirects the challenge to a.example.com:443, which is no HTTP server."],
+        expect![
+            "challenge-wrong-answer: a.example.com redirects the challenge to a.example.com:443, which is no HTTP server."
+        ],
     );
 }
 
@@ -414,7 +492,9 @@ fn names_without_an_address() {
         "nxdomain",
         "nxdomain",
         "",
-        expect!["dns-no-such-name: a.example.com does not exist in DNS, so no CA can find this host by it."],
+        expect![
+            "dns-no-such-name: a.example.com does not exist in DNS, so no CA can find this host by it."
+        ],
     );
     check_dns(
         "none",
@@ -444,13 +524,17 @@ fn names_without_an_address() {
         "dead",
         "dead",
         "",
-        expect!["resolver-unreachable: This host's DNS server does not answer, so nothing is known about the site's names."],
+        expect![
+            "resolver-unreachable: This host's DNS server does not answer, so nothing is known about the site's names."
+        ],
     );
     check_dns(
         "none",
         "none",
         "10.0.0.1 fd00::1",
-        expect!["dns-private-address: a.example.com has only addresses that nobody outside can reach."],
+        expect![
+            "dns-private-address: a.example.com has only addresses that nobody outside can reach."
+        ],
     );
 }
 
