@@ -15,7 +15,11 @@ use super::column;
 use super::trouble::{Answer, Trouble};
 
 pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> {
-    let mut sites: HashMap<Name, Remembered> = HashMap::new();
+    let suggestions: i64 = connection
+        .prepare_cached("SELECT count(*) FROM suggestions")?
+        .query_row([], |row| row.get(0))?;
+    let mut sites: HashMap<Name, Remembered> =
+        HashMap::with_capacity(usize::try_from(suggestions).unwrap_or_default());
     let mut statement = connection.prepare_cached(
         "SELECT domain, certificate, window_start, window_end, chosen_at, explanation, poll_at, failures
          FROM suggestions",

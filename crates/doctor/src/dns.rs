@@ -1,0 +1,300 @@
+//! Which addresses does a name have?
+//!
+//! Asks the configured DNS servers, else the system's; never `/etc/hosts`, which a CA does not see. A and AAAA
+//! are asked for at once, each name once a minute at most, many names at the same time.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use renewal::name::Name;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// Asks DNS. Make one and keep it: it keeps its sockets, and what it learnt for a minute.
+#[derive(Debug)]
+pub struct Dns {
+    resolver: Result<Resolver, Trouble>,
+    /// The servers asked, for people.
+    servers: Arc<str>,
+    permits: Semaphore,
+    learnt: Mutex<HashMap<Name, Learnt>>,
+}
+
+/// What DNS says about a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolution {
+    /// The addresses of the A records, in the order given; none when there is no such record.
+    pub v4: Result<Vec<Ipv4Addr>, Trouble>,
+    /// The addresses of the AAAA records, likewise.
+    pub v6: Result<Vec<Ipv6Addr>, Trouble>,
+    /// The servers that were asked, for people.
+    pub servers: Arc<str>,
+}
+
+impl Resolution {
+    /// Returns all addresses, IPv6 first, as a CA tries them.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v6 = self.v6.iter().flatten().copied().map(IpAddr::from);
+        let v4 = self.v4.iter().flatten().copied().map(IpAddr::from);
+        v6.chain(v4)
+    }
+
+    /// Stands for an answer that nobody waited for any longer.
+    pub(crate) fn late() -> Self {
+        Self {
+            v4: Err(Trouble::Timeout),
+            v6: Err(Trouble::Timeout),
+            servers: Arc::default(),
+        }
+    }
+}
+
+/// Why DNS does not say which addresses a name has.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The name does not exist (NXDOMAIN).
+    #[error("there is no such name")]
+    NoSuchName,
+    /// The server answers with an error, or with nonsense.
+    #[error("{0}")]
+    ServerFailure(String),
+    /// No answer came about this name, while the server answers otherwise.
+    #[error("no answer in time")]
+    Timeout,
+    /// The server does not answer at all.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+#[derive(Clone, Debug)]
+struct Learnt {
+    since: Instant,
+    cell: Arc<OnceCell<Resolution>>,
+}
+
+impl Dns {
+    /// Prepares to ask `servers`; with none, those of `/etc/resolv.conf`. A name may take `patience`. Sends nothing
+    /// yet.
+    #[must_use]
+    pub fn new(servers: &[SocketAddr], patience: Duration) -> Self {
+        let config = if servers.is_empty() {
+            hickory_resolver::system_conf::read_system_conf()
+                .map(|(config, _)| {
+                    ResolverConfig::from_name_servers(config.name_servers().to_vec())
+                })
+                .map_err(|error| Trouble::Unreachable(format!("/etc/resolv.conf: {error}")))
+        } else {
+            let servers = servers.iter().copied().map(name_server).collect();
+            Ok(ResolverConfig::from_name_servers(servers))
+        };
+        let asked = config.as_ref().map(describe).unwrap_or_default();
+        Self {
+            resolver: config.and_then(|config| build(config, patience)),
+            servers: asked.into(),
+            permits: Semaphore::new(NAMES_AT_ONCE),
+            learnt: Mutex::default(),
+        }
+    }
+
+    /// Returns what DNS says about `name`; an address stands for itself.
+    pub async fn resolve(&self, name: &Name) -> Resolution {
+        if let Some(address) = name.address() {
+            let (mut v4, mut v6) = (Vec::new(), Vec::new());
+            match address {
+                IpAddr::V4(address) => v4.push(address),
+                IpAddr::V6(address) => v6.push(address),
+            }
+            return self.resolution(Ok(v4), Ok(v6));
+        }
+        let cell = self.learnt(name);
+        cell.get_or_init(|| self.ask(name)).await.clone()
+    }
+
+    async fn ask(&self, name: &Name) -> Resolution {
+        let resolver = match &self.resolver {
+            Ok(resolver) => resolver,
+            Err(trouble) => return self.resolution(Err(trouble.clone()), Err(trouble.clone())),
+        };
+        // The semaphore is never closed; without a permit the server would merely be asked too much at once.
+        let _permit = self.permits.acquire().await;
+        let (v4, v6) = tokio::join!(
+            resolver.records(name, RecordType::A),
+            resolver.records(name, RecordType::AAAA)
+        );
+        let timed_out = |answer: &Result<Vec<IpAddr>, Trouble>| *answer == Err(Trouble::Timeout);
+        let (mut v4, mut v6) = (v4, v6);
+        if timed_out(&v4) && timed_out(&v6) && !resolver.answers().await {
+            let trouble = Trouble::Unreachable("no answer in time, about any name".to_owned());
+            (v4, v6) = (Err(trouble.clone()), Err(trouble));
+        }
+        self.resolution(v4.map(only_v4), v6.map(only_v6))
+    }
+
+    fn resolution(
+        &self,
+        v4: Result<Vec<Ipv4Addr>, Trouble>,
+        v6: Result<Vec<Ipv6Addr>, Trouble>,
+    ) -> Resolution {
+        Resolution {
+            v4,
+            v6,
+            servers: self.servers.clone(),
+        }
+    }
+
+    /// Returns the place for what is learnt about `name`, a fresh one when the old has become stale.
+    fn learnt(&self, name: &Name) -> Arc<OnceCell<Resolution>> {
+        let now = Instant::now();
+        let is_fresh = |learnt: &Learnt| now.duration_since(learnt.since) < FRESH;
+        let mut all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(learnt) = all.get(name).filter(|learnt| is_fresh(learnt)) {
+            return learnt.cell.clone();
+        }
+        if all.len() >= NAMES_KEPT {
+            all.retain(|_, learnt| is_fresh(learnt));
+        }
+        let learnt = Learnt {
+            since: now,
+            cell: Arc::default(),
+        };
+        all.insert(name.clone(), learnt.clone());
+        learnt.cell
+    }
+}
+
+struct Resolver {
+    inner: TokioResolver,
+    patience: Duration,
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl Resolver {
+    async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Trouble> {
+        // The dot keeps the system's search domains out.
+        let lookup = self.inner.lookup(format!("{name}."), kind);
+        let answer = timeout(self.patience, lookup)
+            .await
+            .unwrap_or(Err(NetError::Timeout));
+        let lookup = match answer {
+            Ok(lookup) => lookup,
+            Err(error) => return trouble(&error).map_or(Ok(Vec::new()), Err),
+        };
+        let address = |data: &RData| match data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        };
+        let answers = lookup.answers().iter();
+        Ok(answers.filter_map(|record| address(&record.data)).collect())
+    }
+
+    /// Says whether the server answers anything at all: a question it never has to ask others about.
+    async fn answers(&self) -> bool {
+        let root = self.inner.lookup(".", RecordType::NS);
+        match timeout(self.patience / TRIES, root).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => matches!(
+                trouble(&error),
+                None | Some(Trouble::NoSuchName | Trouble::ServerFailure(_))
+            ),
+            Err(_) => false,
+        }
+    }
+}
+
+fn build(config: ResolverConfig, patience: Duration) -> Result<Resolver, Trouble> {
+    let mut options = ResolverOpts::default();
+    options.timeout = patience / TRIES;
+    options.attempts = TRIES as usize - 1;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    let provider = TokioRuntimeProvider::default();
+    TokioResolver::builder_with_config(config, provider)
+        .with_options(options)
+        .build()
+        .map(|inner| Resolver { inner, patience })
+        .map_err(|error| Trouble::Unreachable(error.to_string()))
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    let connections = connections.map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.to_vec())
+}
+
+fn describe(config: &ResolverConfig) -> String {
+    let describe = |server: &NameServerConfig| {
+        let port = server.connections.first().map_or(DNS_PORT, |c| c.port);
+        match port {
+            DNS_PORT => server.ip.to_string(),
+            port => SocketAddr::new(server.ip, port).to_string(),
+        }
+    };
+    let servers: Vec<String> = config.name_servers().iter().map(describe).collect();
+    servers.join(", ")
+}
+
+/// Returns what is wrong; `None` when the name merely has no such record.
+fn trouble(error: &NetError) -> Option<Trouble> {
+    Some(match error {
+        NetError::Timeout => Trouble::Timeout,
+        NetError::Io(error) => Trouble::Unreachable(error.to_string()),
+        NetError::NoConnections => Trouble::Unreachable(error.to_string()),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => Trouble::NoSuchName,
+            ResponseCode::NoError => return None,
+            code => Trouble::ServerFailure(code.to_string()),
+        },
+        NetError::Dns(DnsError::ResponseCode(code)) => Trouble::ServerFailure(code.to_string()),
+        error => Trouble::ServerFailure(error.to_string()),
+    })
+}
+
+fn only_v4(addresses: Vec<IpAddr>) -> Vec<Ipv4Addr> {
+    let v4 = |address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    };
+    addresses.into_iter().filter_map(v4).collect()
+}
+
+fn only_v6(addresses: Vec<IpAddr>) -> Vec<Ipv6Addr> {
+    let v6 = |address| match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    };
+    addresses.into_iter().filter_map(v6).collect()
+}
+
+/// A question without an answer is asked once more, for a datagram may get lost.
+const TRIES: u32 = 2;
+
+/// How long what was learnt counts: long enough for the probes of one site, short enough for one who mends.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Two questions each; more in flight, and small resolvers drop them.
+const NAMES_AT_ONCE: usize = 16;
+
+/// Above so many names, the stale ones are thrown out.
+const NAMES_KEPT: usize = 1024;
+
+const DNS_PORT: u16 = 53;

@@ -1,0 +1,215 @@
+//! What would the CA get, if it fetched a challenge now (HTTP-01)?
+//!
+//! A probe is a challenge of our own. It is fetched from every address that DNS gives for the name, by the rules
+//! of Let's Encrypt's validation servers: port, header, redirects, time limits, how much of the body is read.
+//! The observing half is [`Preflight::observe`]; what it saw is an [`Observation`], and [`judge()`] says what
+//! that means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use renewal::challenge::{Probe, Reached};
+use renewal::finding::Finding;
+use tokio::time::{Instant, timeout_at};
+
+use self::connection::{Connector, Failure, is_redirect};
+pub use self::judge::judge;
+pub use self::observation::{BODY_BYTES_READ, Cause, End, Fetch, Hop, Observation, Stage};
+pub use self::target::{Refusal, Target, follow};
+use crate::address::{is_behind_translation, is_public};
+use crate::dns::{Dns, Resolution};
+
+mod connection;
+mod findings;
+mod judge;
+mod observation;
+mod target;
+
+/// Fetches probes as a CA would. Make one and keep it: sockets, TLS settings and what DNS said are reused.
+pub struct Preflight {
+    settings: Settings,
+    dns: Dns,
+    connector: Connector,
+}
+
+/// What the CA is like, and whom to ask for addresses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The DNS servers to ask; none for the system's.
+    pub servers: Vec<SocketAddr>,
+    /// The port on which the CA knocks.
+    pub http_port: u16,
+    /// The port on which a private CA expects TLS after a redirect.
+    pub https_port: u16,
+    /// Whether the CA is on this network: it then reaches private addresses, and the two ports above.
+    pub private_ca: bool,
+    /// How long anything may take.
+    pub patience: Patience,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            http_port: 80,
+            https_port: 443,
+            private_ca: false,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// How long each step of a fetch may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To learn the addresses of one name.
+    pub dns: Duration,
+    /// To connect.
+    pub connect: Duration,
+    /// To agree on TLS.
+    pub tls: Duration,
+    /// To answer.
+    pub answer: Duration,
+    /// All of it, DNS and redirects included.
+    pub overall: Duration,
+}
+
+impl Default for Patience {
+    /// Let's Encrypt's limits, and a bound for the whole that people can wait for.
+    fn default() -> Self {
+        Self {
+            dns: Duration::from_secs(5),
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            overall: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Preflight {
+    /// Prepares. Sends nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            dns: Dns::new(&settings.servers, settings.patience.dns),
+            connector: Connector::new(settings.patience),
+            settings,
+        }
+    }
+
+    /// Fetches the probe from every address of its name, all at once, and returns what it saw.
+    pub async fn observe(&self, probe: &Probe) -> Observation {
+        let deadline = Instant::now() + self.settings.patience.overall;
+        let resolution = self.dns.resolve(&probe.name).await;
+        let (usable, left_out): (Vec<IpAddr>, Vec<IpAddr>) = resolution
+            .addresses()
+            .partition(|address| self.settings.private_ca || is_public(*address));
+        let first = Target {
+            tls: false,
+            host: probe.name.clone(),
+            port: self.settings.http_port,
+            path: format!("/.well-known/acme-challenge/{}", probe.token),
+        };
+        let fetches = usable
+            .into_iter()
+            .take(ADDRESSES_MAX)
+            .map(|address| self.fetch(&first, address, deadline));
+        let observation = Observation {
+            probe: probe.clone(),
+            port: self.settings.http_port,
+            fetches: join_all(fetches).await,
+            resolution,
+            left_out,
+        };
+        tracing::debug!(name = %probe.name, fetches = observation.fetches.len(), "probed");
+        observation
+    }
+
+    /// Fetches the probe from one address, redirects included.
+    async fn fetch(&self, first: &Target, address: IpAddr, deadline: Instant) -> Fetch {
+        let first_address = SocketAddr::new(address, first.port);
+        let (mut been, mut hops) = (vec![first.clone()], Vec::new());
+        let mut address = first_address;
+        let end = loop {
+            let target = been.last().unwrap_or(first);
+            let reply = match self.connector.get(target, address, deadline).await {
+                Ok(reply) => reply,
+                Err(Failure(stage, cause)) => {
+                    let has_no_way = is_public(address.ip())
+                        && address.is_ipv6()
+                        && matches!(cause, Cause::Unreachable(_));
+                    break End::Failed {
+                        inconclusive: stage == Stage::Connect
+                            && (has_no_way || is_behind_translation(address)),
+                        target: target.clone(),
+                        address,
+                        stage,
+                        cause,
+                    };
+                }
+            };
+            hops.push(Hop {
+                target: target.clone(),
+                address,
+                status: reply.status,
+                location: reply.location.clone(),
+            });
+            if !is_redirect(reply.status) {
+                break End::Answered(reply.body);
+            }
+            let next = match follow(
+                &been,
+                reply.status,
+                reply.location.as_deref(),
+                &self.settings,
+            ) {
+                Ok(next) => next,
+                Err(refusal) => break End::NotFollowed(refusal),
+            };
+            // The CA asks DNS anew after a redirect, and takes the first address, IPv6 before IPv4.
+            let resolution = match timeout_at(deadline, self.dns.resolve(&next.host)).await {
+                Ok(resolution) => resolution,
+                Err(_) => Resolution::late(),
+            };
+            let Some(ip) = self.choose(&resolution) else {
+                break End::Unresolved {
+                    host: next.host,
+                    resolution,
+                };
+            };
+            address = SocketAddr::new(ip, next.port);
+            been.push(next);
+        };
+        Fetch {
+            address: first_address,
+            hops,
+            end,
+        }
+    }
+
+    /// Returns the address that the CA would take after a redirect.
+    fn choose(&self, resolution: &Resolution) -> Option<IpAddr> {
+        resolution
+            .addresses()
+            .find(|address| self.settings.private_ca || is_public(*address))
+    }
+}
+
+impl std::fmt::Debug for Preflight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Preflight")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl renewal::ports::Preflight for Preflight {
+    async fn probe(&self, probe: &Probe) -> Result<Vec<Reached>, Vec<Finding>> {
+        judge(&self.observe(probe).await)
+    }
+}
+
+/// A name with more addresses is probed at the first ones only; a CA looks at one or two.
+const ADDRESSES_MAX: usize = 16;
