@@ -1,0 +1,111 @@
+//! `site:logs`: what clpctl, nginx and the CA said about a site, merged by time.
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use renewal::name::Name;
+
+use crate::arguments::site_name;
+use crate::commands::{Session, find_site};
+use crate::config::Config;
+use crate::console::FAINT;
+use crate::errors::CommandError;
+use crate::logs::follow::Followed;
+use crate::logs::merge::{Entry, Filter, newest, origins};
+use crate::output::wrap::clean;
+
+/// The options of `site:logs`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    clpctl site:logs --domain=example.com\n  \
+    clpctl site:logs --domain=example.com --lines=200 | less\n  \
+    clpctl site:logs --follow")]
+pub struct Arguments {
+    /// Only lines about this site; any of its names
+    #[arg(long, visible_alias = "domainName", value_name = "DOMAIN", value_parser = site_name)]
+    pub domain: Option<Name>,
+    /// Show so many of the newest lines
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub lines: u32,
+    /// Go on showing what is written, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// Prints the newest lines, and with `--follow` those to come.
+///
+/// # Errors
+///
+/// When there is no such site.
+pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
+    let console = &session.console;
+    // Logs are read most when something is wrong: a host that cannot be looked at must not keep them from view.
+    let look = crate::wire::look(config, session.clock);
+    let site = match (&look, &arguments.domain) {
+        (Ok(look), Some(domain)) => Some(find_site(look, domain)?),
+        (Ok(_), None) => None,
+        (Err(error), domain) => {
+            if domain.is_some() {
+                console.warn(&format!("only lines with this very name are shown, for this host cannot be looked at: {}", error.error));
+            }
+            None
+        }
+    };
+    let names = site.map_or_else(
+        || arguments.domain.iter().cloned().collect(),
+        |site| site.wanted.iter().cloned().collect(),
+    );
+    let filter = Filter::new(names);
+    let origins = origins(
+        &config.paths.log,
+        &config.paths.acme_log,
+        &crate::wire::error_logs(config, site),
+    );
+    let zone = TimeZone::system();
+    // Followed from before the newest lines are read, so that none is missed between.
+    let mut followed = arguments
+        .follow
+        .then(|| Followed::new(&origins, filter.clone(), zone.clone(), session.clock.now()));
+    let lines = usize::try_from(arguments.lines).unwrap_or(usize::MAX);
+    let (entries, missing) = newest(&origins, &filter, lines, &zone);
+    for missing in &missing {
+        console.warn(missing);
+    }
+    if entries.is_empty() && !arguments.follow {
+        console.say("No log says anything about it.");
+    }
+    show(session, &entries)?;
+    while let Some(followed) = &mut followed {
+        std::thread::sleep(LOOK_EVERY);
+        show(session, &followed.poll())?;
+    }
+    Ok(0)
+}
+
+fn show(session: &Session, entries: &[Entry]) -> Result<(), CommandError> {
+    let mut text = String::new();
+    for entry in entries {
+        if session.console.json {
+            let line =
+                serde_json::json!({"at": entry.at, "origin": entry.origin, "text": entry.text});
+            text.push_str(&format!("{line}\n"));
+        } else {
+            let Entry {
+                at,
+                origin,
+                text: said,
+            } = entry;
+            text.push_str(&format!(
+                "{at:.3} {FAINT}{origin:<6}{FAINT:#} {}\n",
+                clean(said)
+            ));
+        }
+    }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        session.console.result(&text)
+    }
+}
+
+/// Quick enough for people, and a handful of system calls each.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
