@@ -101,7 +101,7 @@ impl Orders {
     /// Says whether the order still stands in the way of another that replaces the same certificate.
     pub(crate) fn blocks_replacement(&self, ca: &Ca, id: &str) -> bool {
         let order = lock(&self.0).by_id.get(id).cloned();
-        order.is_some_and(|order| order.status(ca) != Status::Invalid)
+        order.is_some_and(|order| order.expires > ca.now() && order.status(ca) != Status::Invalid)
     }
 
     fn of(&self, account: &Account, id: &str) -> Result<Order, Problem> {

@@ -80,24 +80,17 @@ impl Reply {
         self.with("link", &format!("<{url}>;rel=\"{relation}\""))
     }
 
-    pub(crate) fn with_retry_after(self, retry_after: Option<RetryAfter>, now: Timestamp) -> Reply {
-        match retry_after {
-            Some(retry_after) => {
-                let mut reply = self.with("retry-after", &retry_after.header(now));
-                // The last one counts: a refusal may override what its problem says.
-                if let Some(last) = reply
-                    .headers
-                    .get_all("retry-after")
-                    .iter()
-                    .next_back()
-                    .cloned()
-                {
-                    reply.headers.insert("retry-after", last);
-                }
-                reply
-            }
-            None => self,
+    pub(crate) fn with_retry_after(
+        mut self,
+        retry_after: Option<RetryAfter>,
+        now: Timestamp,
+    ) -> Reply {
+        if let Some(retry_after) = retry_after {
+            // One may be there already: the last word counts.
+            self.remove("retry-after");
+            return self.with("retry-after", &retry_after.header(now));
         }
+        self
     }
 
     pub(crate) fn remove(&mut self, name: &str) {

@@ -322,3 +322,17 @@ async fn caa_records_are_heeded() {
     check_caa(|zone| zone.servfail("test"), &expect!["dns: While processing CAA for a.test: DNS problem: SERVFAIL looking up CAA for test - the domain's nameservers may be malfunctioning"]).await;
     check_caa(|zone| zone.nxdomain("test"), &expect!["valid: "]).await;
 }
+
+#[tokio::test]
+async fn a_silent_dns_server_is_told() {
+    let dns = DnsServer::start(Zone::default()).await.unwrap();
+    dns.change(|zone| zone.silent("a.test"));
+    let (_ca, _site, mut client) = practice(Options {
+        resolve: Resolve::Dns(dns.address()),
+        validation_timeout: Duration::from_millis(100),
+        ..Options::default()
+    })
+    .await;
+    expect!["dns: DNS problem: query timed out looking up A for a.test; DNS problem: query timed out looking up AAAA for a.test"]
+        .assert_eq(&attempt(&mut client).await.0);
+}
