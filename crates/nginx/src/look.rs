@@ -210,7 +210,7 @@ impl Look {
             .map(|members| {
                 let of_group: Vec<&Block> = members.iter().map(|&block| &blocks[block]).collect();
                 let names: Vec<&[Name]> = members.iter().map(|&block| &claims[block][..]).collect();
-                wanted::wanted(&of_group, &names, &mut certificates, &by_domain)
+                wanted::wanted(&of_group, &names, &certificates, &by_domain)
             })
             .collect();
         self.fill(blocks, &groups, wanted, notes);

@@ -80,7 +80,8 @@ pub struct Walk<'r> {
     folder: PathBuf,
     /// The files being walked through, each including the next.
     chain: Vec<Arc<Path>>,
-    files_read: usize,
+    /// How many more files may be read.
+    files_left: usize,
     troubles: Vec<Trouble>,
     /// Whether files read from here on are likely to be included again.
     keeps: bool,
@@ -102,7 +103,7 @@ impl<'r> Walk<'r> {
             reader,
             folder: main.parent().unwrap_or(Path::new("/")).to_owned(),
             chain: Vec::new(),
-            files_read: 0,
+            files_left: MAX_FILES,
             troubles: Vec::new(),
             keeps: false,
             kept: HashMap::new(),
@@ -148,7 +149,7 @@ impl<'r> Walk<'r> {
     }
 
     fn include(&mut self, file: &File, directive: Directive<'_>, act: &mut Act<'_>) {
-        if self.files_read > MAX_FILES {
+        if self.files_left == 0 {
             return; // said once
         }
         let mut arguments = directive.arguments();
@@ -219,12 +220,14 @@ impl<'r> Walk<'r> {
                 let from = file.place(directive);
                 return Err(Trouble::Loop { chain, from });
             }
-            self.files_read += 1;
-            if self.files_read > MAX_FILES {
+            self.files_left -= 1;
+            if self.files_left == 0 {
                 return Err(Trouble::TooMany(file.place(directive)));
             }
         }
-        if let Some(file) = self.kept.get(path.as_os_str()) {
+        if self.keeps
+            && let Some(file) = self.kept.get(path.as_os_str())
+        {
             return Ok(Rc::clone(file));
         }
         let mut spare = std::mem::take(&mut self.spare);
@@ -310,7 +313,7 @@ mod tests {
         let mut out = Vec::new();
         let mut walk = Walk::new(reader, Path::new(main));
         walk.main(Path::new(main), &mut |walk, file, directive| {
-            list(walk, file, directive, &mut out)
+            list(walk, file, directive, &mut out);
         });
         out.extend(
             walk.into_troubles()
@@ -415,6 +418,7 @@ mod tests {
         files.push(("/etc/nginx/12".into(), String::new()));
         let reader: InMemory = files.into_iter().collect();
         let mut walk = Walk::new(&reader, Path::new("/etc/nginx/0"));
+        walk.files_left = 10_000;
         walk.main(Path::new("/etc/nginx/0"), &mut |_, _, _| {});
         assert!(matches!(
             walk.into_troubles()[..],

@@ -144,6 +144,20 @@ impl Tree {
         index(self.entries.len())
     }
 
+    fn is_word(&self, token: u32) -> bool {
+        matches!(self.tokens[token as usize].kind, Kind::Word | Kind::Quoted)
+    }
+
+    /// Returns what a word means to nginx.
+    fn meaning(&self, token: u32) -> Cow<'_, [u8]> {
+        let written = &self.source[self.token_span(token)];
+        if self.tokens[token as usize].kind == Kind::Quoted {
+            unquoted(written)
+        } else {
+            Cow::Borrowed(written)
+        }
+    }
+
     fn token_span(&self, token: u32) -> Range<usize> {
         let at = token as usize;
         let end = self
@@ -158,21 +172,19 @@ impl<'t> Directive<'t> {
     /// Returns the name as nginx compares it.
     #[must_use]
     pub fn name(&self) -> Cow<'t, [u8]> {
-        unquoted(&self.tree.source[self.tree.token_span(self.entry().name)])
+        self.tree.meaning(self.entry().name)
     }
 
     /// Says whether this is the name.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        let written = &self.tree.source[self.name_span()];
-        written == name.as_bytes() || *unquoted(written) == *name.as_bytes()
+        *self.name() == *name.as_bytes()
     }
 
     /// Returns the arguments as nginx hands them to its modules: without quotes, escapes resolved.
     pub fn arguments(&self) -> impl Iterator<Item = Cow<'t, [u8]>> + use<'t> {
-        let source = &self.tree.source;
-        self.argument_spans()
-            .map(move |span| unquoted(&source[span]))
+        let tree = self.tree;
+        self.argument_tokens().map(move |token| tree.meaning(token))
     }
 
     /// Returns the first argument.
@@ -184,10 +196,14 @@ impl<'t> Directive<'t> {
     /// Returns where the arguments stand in the file, with their quotes.
     pub fn argument_spans(&self) -> impl Iterator<Item = Range<usize>> + use<'t> {
         let tree = self.tree;
+        self.argument_tokens()
+            .map(move |token| tree.token_span(token))
+    }
+
+    fn argument_tokens(&self) -> impl Iterator<Item = u32> + use<'t> {
+        let tree = self.tree;
         let entry = *self.entry();
-        (entry.name + 1..entry.terminator)
-            .filter(|&token| tree.tokens[token as usize].kind == Kind::Word)
-            .map(|token| tree.token_span(token))
+        (entry.name + 1..entry.terminator).filter(move |&token| tree.is_word(token))
     }
 
     /// Says whether a block follows the arguments.
@@ -308,7 +324,7 @@ impl Building<'_> {
         self.tokens.push(token);
         match token.kind {
             Kind::Space | Kind::Comment | Kind::Raw => {}
-            Kind::Word => {
+            Kind::Word | Kind::Quoted => {
                 self.begun.get_or_insert((at, line));
             }
             Kind::Semicolon => {

@@ -84,7 +84,7 @@ fn show_server(server: &Server, out: &mut String) {
     match &server.challenge_folder {
         Some(ChallengeFolder::Root(path)) => write!(out, " challenge {}/", path.display()).unwrap(),
         Some(ChallengeFolder::Alias(path)) => {
-            write!(out, " challenge alias {}", path.display()).unwrap()
+            write!(out, " challenge alias {}", path.display()).unwrap();
         }
         None => {}
     }
