@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use renewal::site::Place;
 
-use super::error::SyntaxError;
+use super::error::{MAX_DEPTH, SyntaxError};
 use super::glob;
 use super::read::Reader;
 use super::tree::{Directive, Directives, Spare, Tree};
@@ -68,6 +68,9 @@ pub enum Trouble {
     /// An `include` without exactly one argument.
     #[error("invalid number of arguments in \"include\" directive in {0}")]
     Arguments(Place),
+    /// Blocks and includes are nested more deeply than in any configuration a person wrote.
+    #[error("blocks are nested more than {MAX_DEPTH} deep in {0}")]
+    TooDeep(Place),
     /// There are more files than any configuration a person wrote.
     #[error("more than {MAX_FILES} files are included, the last in {0}")]
     TooMany(Place),
@@ -80,6 +83,8 @@ pub struct Walk<'r> {
     folder: PathBuf,
     /// The files being walked through, each including the next.
     chain: Vec<Arc<Path>>,
+    /// How many blocks and files are being walked through, one inside the other.
+    depth: usize,
     /// How many more files may be read.
     files_left: usize,
     troubles: Vec<Trouble>,
@@ -103,6 +108,7 @@ impl<'r> Walk<'r> {
             reader,
             folder: main.parent().unwrap_or(Path::new("/")).to_owned(),
             chain: Vec::new(),
+            depth: 0,
             files_left: MAX_FILES,
             troubles: Vec::new(),
             keeps: false,
@@ -120,13 +126,19 @@ impl<'r> Walk<'r> {
 
     /// Walks through the directives of a block, and of what is included there.
     pub fn each(&mut self, file: &File, directives: Directives<'_>, act: &mut Act<'_>) {
+        self.depth += 1;
         for directive in directives {
+            if self.depth > MAX_DEPTH {
+                self.troubles.push(Trouble::TooDeep(file.place(directive)));
+                break;
+            }
             if directive.is("include") {
                 self.include(file, directive, act);
             } else {
                 act(self, file, directive);
             }
         }
+        self.depth -= 1;
     }
 
     /// Walks through the block of one server: what is included there is often included again.
@@ -424,6 +436,25 @@ mod tests {
             walk.into_troubles()[..],
             [Trouble::TooMany(_), ..]
         ));
+    }
+
+    #[test]
+    fn blocks_nested_through_many_files_do_not_exhaust_the_stack() {
+        let nested =
+            |inside: &str| format!("{}{inside}{}", "location / { ".repeat(150), "}".repeat(150));
+        let files = (0..30).map(|n| {
+            (
+                format!("/etc/nginx/{n}"),
+                nested(&format!("include {};", n + 1)),
+            )
+        });
+        let reader: InMemory = files.collect();
+        let last = walked(&reader, "/etc/nginx/0");
+        let last = last.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "! blocks are nested more than 200 deep in /etc/nginx/1:1"
+        );
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub(super) fn wanted(
     claims: &[&[Name]],
     certificates: &Certificates<'_>,
     listed: &HashMap<&Name, &Listed>,
+    claimed_anywhere: impl Fn(&Name) -> bool,
 ) -> Option<(Names, Vec<Finding>)> {
     let main = main_block(group, claims);
     let others = (0..group.len()).filter(|&at| at != main);
@@ -86,6 +87,9 @@ pub(super) fn wanted(
 
     let pair = order.iter().find_map(|&at| group[at].server.pair.as_ref());
     let covered = pair.and_then(|pair| certificates.issued(&pair.certificate));
+    if claimed.is_empty() && covered.as_ref()?.iter().all(claimed_anywhere) {
+        return None; // a catch-all that borrows the certificate of a site
+    }
     let (mut names, findings) = match covered {
         Some(covered) if concerns(&covered, &claimed) => of_certificate(&covered, &claimed),
         _ => (claimed.iter().copied().cloned().collect(), Vec::new()),

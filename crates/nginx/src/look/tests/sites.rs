@@ -198,3 +198,36 @@ fn what_is_listed_comes_before_what_is_found() {
     "#]]
     .assert_eq(&shown(&seen(MAIN, &vhosts, settings, &[])));
 }
+
+#[test]
+fn a_catch_all_that_borrows_a_certificate_is_no_site_but_one_with_its_own_is() {
+    let catch_all = |file: &str| {
+        format!(
+            "server {{ listen 443 ssl default_server; server_name _; ssl_certificate {file}; ssl_certificate_key /k; }}"
+        )
+    };
+    let vhosts = [
+        (
+            "a.conf",
+            "server { listen 443 ssl; server_name a.test; ssl_certificate /a.crt; ssl_certificate_key /k; }",
+        ),
+        ("b.conf", &catch_all("/copy/of/a.crt")),
+        ("c.conf", &catch_all("/c.crt")),
+    ];
+    check_issued(
+        &vhosts,
+        &[
+            ("/a.crt", &["a.test"]),
+            ("/copy/of/a.crt", &["a.test"]),
+            ("/c.crt", &["c.test"]),
+        ],
+        &expect![[r#"
+            a.test
+              sites/a.conf:1 [0.0.0.0:443+tls] pair /a.crt /k line 1
+            c.test
+              sites/c.conf:1 [0.0.0.0:443+tls+default] pair /c.crt /k line 1
+            no site
+              sites/b.conf:1 [0.0.0.0:443+tls+default] pair /copy/of/a.crt /k line 1
+        "#]],
+    );
+}
