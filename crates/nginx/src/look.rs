@@ -18,6 +18,7 @@ mod grouping;
 mod wanted;
 mod finding;
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -205,12 +206,15 @@ impl Look {
         }
         let by_domain: HashMap<&Name, &Listed> =
             listed.iter().map(|entry| (&entry.domain, entry)).collect();
+        let claimed = LazyCell::new(|| claims.iter().flatten().collect::<HashSet<&Name>>());
         let wanted: Vec<Option<(Names, Vec<Finding>)>> = groups
             .iter()
             .map(|members| {
                 let of_group: Vec<&Block> = members.iter().map(|&block| &blocks[block]).collect();
                 let names: Vec<&[Name]> = members.iter().map(|&block| &claims[block][..]).collect();
-                wanted::wanted(&of_group, &names, &mut certificates, &by_domain)
+                wanted::wanted(&of_group, &names, &certificates, &by_domain, |name| {
+                    claimed.contains(name)
+                })
             })
             .collect();
         self.fill(blocks, &groups, wanted, notes);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use renewal::site::Place;
 
-use super::error::SyntaxError;
+use super::error::{MAX_DEPTH, SyntaxError};
 use super::glob;
 use super::read::Reader;
 use super::tree::{Directive, Directives, Spare, Tree};
@@ -68,6 +68,9 @@ pub enum Trouble {
     /// An `include` without exactly one argument.
     #[error("invalid number of arguments in \"include\" directive in {0}")]
     Arguments(Place),
+    /// Blocks and includes are nested more deeply than in any configuration a person wrote.
+    #[error("blocks are nested more than {MAX_DEPTH} deep in {0}")]
+    TooDeep(Place),
     /// There are more files than any configuration a person wrote.
     #[error("more than {MAX_FILES} files are included, the last in {0}")]
     TooMany(Place),
@@ -80,7 +83,10 @@ pub struct Walk<'r> {
     folder: PathBuf,
     /// The files being walked through, each including the next.
     chain: Vec<Arc<Path>>,
-    files_read: usize,
+    /// How many blocks and files are being walked through, one inside the other.
+    depth: usize,
+    /// How many more files may be read.
+    files_left: usize,
     troubles: Vec<Trouble>,
     /// Whether files read from here on are likely to be included again.
     keeps: bool,
@@ -102,7 +108,8 @@ impl<'r> Walk<'r> {
             reader,
             folder: main.parent().unwrap_or(Path::new("/")).to_owned(),
             chain: Vec::new(),
-            files_read: 0,
+            depth: 0,
+            files_left: MAX_FILES,
             troubles: Vec::new(),
             keeps: false,
             kept: HashMap::new(),
@@ -119,13 +126,19 @@ impl<'r> Walk<'r> {
 
     /// Walks through the directives of a block, and of what is included there.
     pub fn each(&mut self, file: &File, directives: Directives<'_>, act: &mut Act<'_>) {
+        self.depth += 1;
         for directive in directives {
+            if self.depth > MAX_DEPTH {
+                self.troubles.push(Trouble::TooDeep(file.place(directive)));
+                break;
+            }
             if directive.is("include") {
                 self.include(file, directive, act);
             } else {
                 act(self, file, directive);
             }
         }
+        self.depth -= 1;
     }
 
     /// Walks through the block of one server: what is included there is often included again.
@@ -148,7 +161,7 @@ impl<'r> Walk<'r> {
     }
 
     fn include(&mut self, file: &File, directive: Directive<'_>, act: &mut Act<'_>) {
-        if self.files_read > MAX_FILES {
+        if self.files_left == 0 {
             return; // said once
         }
         let mut arguments = directive.arguments();
@@ -219,12 +232,14 @@ impl<'r> Walk<'r> {
                 let from = file.place(directive);
                 return Err(Trouble::Loop { chain, from });
             }
-            self.files_read += 1;
-            if self.files_read > MAX_FILES {
+            self.files_left -= 1;
+            if self.files_left == 0 {
                 return Err(Trouble::TooMany(file.place(directive)));
             }
         }
-        if let Some(file) = self.kept.get(path.as_os_str()) {
+        if self.keeps
+            && let Some(file) = self.kept.get(path.as_os_str())
+        {
             return Ok(Rc::clone(file));
         }
         let mut spare = std::mem::take(&mut self.spare);
@@ -310,7 +325,7 @@ mod tests {
         let mut out = Vec::new();
         let mut walk = Walk::new(reader, Path::new(main));
         walk.main(Path::new(main), &mut |walk, file, directive| {
-            list(walk, file, directive, &mut out)
+            list(walk, file, directive, &mut out);
         });
         out.extend(
             walk.into_troubles()
@@ -415,11 +430,31 @@ mod tests {
         files.push(("/etc/nginx/12".into(), String::new()));
         let reader: InMemory = files.into_iter().collect();
         let mut walk = Walk::new(&reader, Path::new("/etc/nginx/0"));
+        walk.files_left = 10_000;
         walk.main(Path::new("/etc/nginx/0"), &mut |_, _, _| {});
         assert!(matches!(
             walk.into_troubles()[..],
             [Trouble::TooMany(_), ..]
         ));
+    }
+
+    #[test]
+    fn blocks_nested_through_many_files_do_not_exhaust_the_stack() {
+        let nested =
+            |inside: &str| format!("{}{inside}{}", "location / { ".repeat(150), "}".repeat(150));
+        let files = (0..30).map(|n| {
+            (
+                format!("/etc/nginx/{n}"),
+                nested(&format!("include {};", n + 1)),
+            )
+        });
+        let reader: InMemory = files.collect();
+        let last = walked(&reader, "/etc/nginx/0");
+        let last = last.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "! blocks are nested more than 200 deep in /etc/nginx/1:1"
+        );
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub enum Kind {
     Space,
     /// From `#` up to the end of the line, without the line end.
     Comment,
-    /// The name or an argument of a directive, with its quotes.
+    /// The name or an argument of a directive that means what is written.
     Word,
+    /// The same with quotes or backslashes, which nginx takes away.
+    Quoted,
     /// `;`
     Semicolon,
     /// `{`
@@ -155,6 +157,7 @@ impl<'b> Lexer<'b> {
         let line = self.line;
         let mut at = start;
         let mut variable = false;
+        let mut kind = Kind::Word;
         let ended = loop {
             let rest = self.bytes.get(at..).unwrap_or_default();
             let plain = rest
@@ -173,6 +176,7 @@ impl<'b> Lexer<'b> {
                 Class::Space | Class::Brace => break true,
                 Class::Backslash => {
                     variable = false; // `\${` is no variable
+                    kind = Kind::Quoted;
                     at += 1;
                     if self.bytes.get(at) == Some(&b'\n') {
                         self.line += 1;
@@ -191,7 +195,7 @@ impl<'b> Lexer<'b> {
         }
         self.at = at;
         self.in_directive = true;
-        Ok(Kind::Word)
+        Ok(kind)
     }
 
     fn quoted(&mut self, quote: u8) -> Result<Kind, Fault> {
@@ -224,7 +228,7 @@ impl<'b> Lexer<'b> {
         self.at = at + 1;
         self.in_directive = true;
         self.after_quote = true;
-        Ok(Kind::Word)
+        Ok(Kind::Quoted)
     }
 
     #[cold]

@@ -144,6 +144,20 @@ impl Tree {
         index(self.entries.len())
     }
 
+    fn is_word(&self, token: u32) -> bool {
+        matches!(self.tokens[token as usize].kind, Kind::Word | Kind::Quoted)
+    }
+
+    /// Returns what a word means to nginx.
+    fn meaning(&self, token: u32) -> Cow<'_, [u8]> {
+        let written = &self.source[self.token_span(token)];
+        if self.tokens[token as usize].kind == Kind::Quoted {
+            unquoted(written)
+        } else {
+            Cow::Borrowed(written)
+        }
+    }
+
     fn token_span(&self, token: u32) -> Range<usize> {
         let at = token as usize;
         let end = self
@@ -158,21 +172,19 @@ impl<'t> Directive<'t> {
     /// Returns the name as nginx compares it.
     #[must_use]
     pub fn name(&self) -> Cow<'t, [u8]> {
-        unquoted(&self.tree.source[self.tree.token_span(self.entry().name)])
+        self.tree.meaning(self.entry().name)
     }
 
     /// Says whether this is the name.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        let written = &self.tree.source[self.name_span()];
-        written == name.as_bytes() || *unquoted(written) == *name.as_bytes()
+        *self.name() == *name.as_bytes()
     }
 
     /// Returns the arguments as nginx hands them to its modules: without quotes, escapes resolved.
     pub fn arguments(&self) -> impl Iterator<Item = Cow<'t, [u8]>> + use<'t> {
-        let source = &self.tree.source;
-        self.argument_spans()
-            .map(move |span| unquoted(&source[span]))
+        let tree = self.tree;
+        self.argument_tokens().map(move |token| tree.meaning(token))
     }
 
     /// Returns the first argument.
@@ -184,10 +196,14 @@ impl<'t> Directive<'t> {
     /// Returns where the arguments stand in the file, with their quotes.
     pub fn argument_spans(&self) -> impl Iterator<Item = Range<usize>> + use<'t> {
         let tree = self.tree;
+        self.argument_tokens()
+            .map(move |token| tree.token_span(token))
+    }
+
+    fn argument_tokens(&self) -> impl Iterator<Item = u32> + use<'t> {
+        let tree = self.tree;
         let entry = *self.entry();
-        (entry.name + 1..entry.terminator)
-            .filter(|&token| tree.tokens[token as usize].kind == Kind::Word)
-            .map(|token| tree.token_span(token))
+        (entry.name + 1..entry.terminator).filter(move |&token| tree.is_word(token))
     }
 
     /// Says whether a block follows the arguments.
@@ -308,7 +324,7 @@ impl Building<'_> {
         self.tokens.push(token);
         match token.kind {
             Kind::Space | Kind::Comment | Kind::Raw => {}
-            Kind::Word => {
+            Kind::Word | Kind::Quoted => {
                 self.begun.get_or_insert((at, line));
             }
             Kind::Semicolon => {
@@ -409,249 +425,4 @@ const TAKES_NO_BLOCK: [&[u8]; 11] = [
 const NEEDS_BLOCK: [&[u8]; 4] = [b"http", b"server", b"location", b"events"];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::{Expect, expect};
-
-    /// Shows the directives with their lines, one level of indentation per block.
-    fn shown(directives: Directives<'_>, depth: usize, out: &mut String) {
-        for directive in directives {
-            let words: Vec<String> = std::iter::once(directive.name())
-                .chain(directive.arguments())
-                .map(|word| format!("<{}>", word.escape_ascii()))
-                .collect();
-            let block = if directive.has_block() { " {}" } else { "" };
-            let indent = "  ".repeat(depth);
-            out.push_str(&format!(
-                "{indent}{} {}{block}\n",
-                directive.line(),
-                words.join(" ")
-            ));
-            shown(directive.block(), depth + 1, out);
-        }
-    }
-
-    #[track_caller]
-    fn check(file: impl AsRef<[u8]>, expected: &Expect) {
-        let file = file.as_ref();
-        let actual = match Tree::parse(file.to_vec()) {
-            Ok(tree) => {
-                let mut out = String::new();
-                shown(tree.directives(), 0, &mut out);
-                out
-            }
-            Err(fault) => fault.to_string(),
-        };
-        expected.assert_eq(&actual);
-    }
-
-    #[test]
-    fn directives_have_names_arguments_and_blocks() {
-        check(
-            "a;\nserver {\n listen 80; # x\n location / { }\n}\nb 1 2\n 3;",
-            &expect![[r#"
-            1 <a>
-            2 <server> {}
-              3 <listen> <80>
-              4 <location> </> {}
-            6 <b> <1> <2> <3>
-        "#]],
-        );
-    }
-
-    #[test]
-    fn quotes_and_escapes_are_resolved_as_nginx_does() {
-        check(
-            r#"a "b c" 'd "e' "f\"g" h\ i j\;k l\{ m\tn "\t\q\\";"#,
-            &expect![[r#"
-            1 <a> <b c> <d \"e> <f\"g> <h\\ i> <j\\;k> <l\\{> <m\tn> <\t\\q\\>
-        "#]],
-        );
-        check(
-            r#"a "x;y{z}#" '' "";"#,
-            &expect![[r#"
-            1 <a> <x;y{z}#> <> <>
-        "#]],
-        );
-        check(
-            r#""listen" 80; li\sten 80;"#,
-            &expect![[r#"
-            1 <listen> <80>
-            1 <li\\sten> <80>
-        "#]],
-        );
-    }
-
-    #[test]
-    fn special_bytes_inside_words_are_plain() {
-        check(
-            "a b#c d}e f\"g h'i a$b;",
-            &expect![[r#"
-            1 <a> <b#c> <d}e> <f\"g> <h\'i> <a$b>
-        "#]],
-        );
-        check(
-            "a ${b}c x${d}{ e; }",
-            &expect![[r#"
-            1 <a> <${b}c> <x${d}> {}
-              1 <e>
-        "#]],
-        );
-        check(
-            "a $b{ c; }",
-            &expect![[r#"
-            1 <a> <$b> {}
-              1 <c>
-        "#]],
-        );
-        check(
-            "a $${{x};",
-            &expect![[r#"
-            1 <a> <$${{x}>
-        "#]],
-        );
-        check(
-            "a \\${ b; }",
-            &expect![[r#"
-            1 <a> <\\$> {}
-              1 <b>
-        "#]],
-        );
-    }
-
-    #[test]
-    fn a_parenthesis_may_follow_a_quote() {
-        check(
-            r#"if ($a = "b") { c; }"#,
-            &expect![[r#"
-            1 <if> <($a> <=> <b> <)> {}
-              1 <c>
-        "#]],
-        );
-        check(
-            r#"a ("b"c);"#,
-            &expect![[r#"
-            1 <a> <(\"b\"c)>
-        "#]],
-        );
-        check(r#"a "b"c;"#, &expect![[r#"unexpected "c" in line 1"#]]);
-    }
-
-    #[test]
-    fn bytes_that_are_no_utf8_are_kept() {
-        check(
-            b"a \xff\xfe \"\xc3\x28\";\x00b;",
-            &expect![[r#"
-            1 <a> <\xff\xfe> <\xc3(>
-            1 <\x00b>
-        "#]],
-        );
-    }
-
-    #[test]
-    fn lua_is_passed_over() {
-        check(
-            "content_by_lua_block {\n s = \"}\" -- }\n t = {a={}}\n}\nb;",
-            &expect![[r#"
-            1 <content_by_lua_block> {}
-            5 <b>
-        "#]],
-        );
-        check(
-            "set_by_lua_block $x {\n if x {\n",
-            &expect![[r#"unexpected end of file, expecting "}" in line 3"#]],
-        );
-    }
-
-    #[test]
-    fn unbalanced_braces_are_said_as_nginx_says_them() {
-        check(
-            "server {\n listen 80;\n",
-            &expect![[r#"unexpected end of file, expecting "}" in line 3"#]],
-        );
-        check(
-            "server {\n listen 80;\n}\n}\n",
-            &expect![[r#"unexpected "}" in line 4"#]],
-        );
-        check(
-            "server {\n listen 80\n}\n",
-            &expect![[r#"unexpected "}" in line 3"#]],
-        );
-        check("{ }", &expect![[r#"unexpected "{" in line 1"#]]);
-        check(";", &expect![[r#"unexpected ";" in line 1"#]]);
-    }
-
-    #[test]
-    fn an_end_in_the_middle_is_said() {
-        check(
-            "server {\n listen 80",
-            &expect![[r#"unexpected end of file, expecting ";" or "}" in line 2"#]],
-        );
-        check(
-            "a \"b\n;",
-            &expect![[r#"unexpected end of file, expecting ";" or "}" in line 2"#]],
-        );
-        check(
-            "a \\",
-            &expect![[r#"unexpected end of file, expecting ";" or "}" in line 1"#]],
-        );
-        check(
-            "a\n# comment",
-            &expect![[r#"unexpected end of file, expecting ";" or "}" in line 2"#]],
-        );
-    }
-
-    #[test]
-    fn a_forgotten_semicolon_or_brace_is_noticed_where_it_happens() {
-        check(
-            "server {\n listen 80\n location / { }\n}",
-            &expect![[r#"directive "listen" is not terminated by ";" in line 3"#]],
-        );
-        check(
-            "server {\n location /;\n}",
-            &expect![[r#"directive "location" has no opening "{" in line 2"#]],
-        );
-        check(
-            "map $a $b { server 1; location 2; }\nupstream u { server 127.0.0.1; }",
-            &expect![[r#"
-            1 <map> <$a> <$b> {}
-              1 <server> <1>
-              1 <location> <2>
-            2 <upstream> <u> {}
-              2 <server> <127.0.0.1>
-        "#]],
-        );
-    }
-
-    #[test]
-    fn what_outgrows_the_buffer_of_nginx_is_refused() {
-        assert!(Tree::parse(format!("a {};", "b".repeat(4095)).into()).is_ok());
-        check(
-            format!("a\n {};", "b".repeat(4096)),
-            &expect![[r#"too long parameter "bbbbbbbbbb..." started in line 2"#]],
-        );
-        check(
-            format!("a\n '{};", "b\n".repeat(4096)),
-            &expect![[
-                r#"too long parameter, probably missing terminating "'" character in line 2"#
-            ]],
-        );
-        check(
-            format!("\n#{}\n", "b".repeat(4096)),
-            &expect![[r##"too long parameter "#bbbbbbbbb..." started in line 2"##]],
-        );
-        check(format!("#{}", "b".repeat(4000)), &expect![]);
-    }
-
-    #[test]
-    fn hostile_sizes_are_refused() {
-        check(
-            "a{".repeat(10_000),
-            &expect!["blocks are nested more than 200 deep in line 1"],
-        );
-        check(
-            vec![b' '; MAX_FILE + 1],
-            &expect!["the file is larger than 16 MB in line 1"],
-        );
-    }
-}
+mod tests;

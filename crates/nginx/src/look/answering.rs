@@ -267,11 +267,15 @@ impl Holders {
 
 /// Returns a server name as nginx compares it.
 fn folded(name: &str, hostname: &str) -> Arc<str> {
-    if name.starts_with('~') {
-        name.into()
-    } else if name.eq_ignore_ascii_case("$hostname") {
-        hostname.to_ascii_lowercase().into()
+    let name = if name.eq_ignore_ascii_case("$hostname") {
+        hostname
     } else {
+        name
+    };
+    let folds = !name.starts_with('~') && name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if folds {
         name.to_ascii_lowercase().into()
+    } else {
+        name.into()
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn of_trouble(trouble: &Trouble) -> Finding {
         )
         .detail(trouble.to_string())
         .fix("Restore the file or remove the include, then run nginx -t."),
-        Trouble::Loop { .. } | Trouble::Arguments(_) | Trouble::TooMany(_) => Finding::new(
+        Trouble::Loop { .. }
+        | Trouble::Arguments(_)
+        | Trouble::TooDeep(_)
+        | Trouble::TooMany(_) => Finding::new(
             FindingName::NginxConfigInvalid,
             "An include of the nginx configuration can't be followed.",
         )

@@ -282,21 +282,22 @@ impl Lines {
     }
 
     /// Returns the first pair of files, each of the two inherited on its own as nginx does.
-    fn pair(&self, inherited: &Lines) -> Option<Pair> {
-        let keys = if self.keys.is_empty() {
-            &inherited.keys
-        } else {
-            &self.keys
-        };
-        let mut pairs = self.certificates(inherited).iter().zip(keys);
-        let (certificate, key, place) = pairs.find_map(|((certificate, place), key)| {
-            Some((certificate.clone()?, key.clone()?, place.clone()))
-        })?;
+    fn pair(mut self, inherited: &Lines) -> Option<Pair> {
+        let inherits = self.certificates.is_empty();
+        if inherits {
+            self.certificates.clone_from(&inherited.certificates);
+        }
+        if self.keys.is_empty() {
+            self.keys.clone_from(&inherited.keys);
+        }
+        let mut pairs = self.certificates.into_iter().zip(self.keys);
+        let (certificate, key, place) =
+            pairs.find_map(|((certificate, place), key)| Some((certificate?, key?, place)))?;
         Some(Pair {
             certificate,
             key,
             place,
-            inherited: self.certificates.is_empty(),
+            inherited: inherits,
         })
     }
 }

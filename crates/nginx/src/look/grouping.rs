@@ -77,7 +77,7 @@ fn join_by_certificate(
         if sharers.iter().all(|&block| groups.of(block) == first) {
             continue; // nothing to join: the certificate need not be looked at
         }
-        let Some(covered) = certificates.issued(certificate.as_ref()) else {
+        let Some(covered) = certificates.issued_to_several(certificate.as_ref()) else {
             continue;
         };
         let belongs = |block: &usize| {

@@ -4,6 +4,7 @@
 //! the public ones of its `server_name`s. The first is its domain: by the order of the block that people visit, not
 //! of one that only redirects.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -19,7 +20,7 @@ use super::gather::Block;
 /// or where there is none that can be read.
 pub type CaIssued<'a> = dyn Fn(&Path) -> Option<Vec<Name>> + 'a;
 
-/// The names of CA-issued certificates, each file asked about once.
+/// The names of CA-issued certificates; a file that several blocks name is asked about once.
 pub(super) struct Certificates<'a> {
     ask: &'a CaIssued<'a>,
     known: HashMap<OsString, Option<Vec<Name>>>,
@@ -33,11 +34,17 @@ impl<'a> Certificates<'a> {
         }
     }
 
-    pub(super) fn issued(&mut self, file: &Path) -> Option<&[Name]> {
-        if !self.known.contains_key(file.as_os_str()) {
-            self.known.insert(file.into(), (self.ask)(file));
+    /// Returns the names in this file, and keeps them: several blocks name it.
+    pub(super) fn issued_to_several(&mut self, file: &Path) -> Option<&[Name]> {
+        let names = (self.ask)(file);
+        self.known.entry(file.into()).or_insert(names).as_deref()
+    }
+
+    fn issued(&self, file: &Path) -> Option<Cow<'_, [Name]>> {
+        match self.known.get(file.as_os_str()) {
+            Some(names) => names.as_deref().map(Cow::Borrowed),
+            None => (self.ask)(file).map(Cow::Owned),
         }
-        self.known[file.as_os_str()].as_deref()
     }
 }
 
@@ -69,8 +76,9 @@ pub(super) fn claims(block: &Block, is_lost: impl Fn(&str) -> bool) -> (Vec<Name
 pub(super) fn wanted(
     group: &[&Block],
     claims: &[&[Name]],
-    certificates: &mut Certificates<'_>,
+    certificates: &Certificates<'_>,
     listed: &HashMap<&Name, &Listed>,
+    claimed_anywhere: impl Fn(&Name) -> bool,
 ) -> Option<(Names, Vec<Finding>)> {
     let main = main_block(group, claims);
     let others = (0..group.len()).filter(|&at| at != main);
@@ -79,8 +87,11 @@ pub(super) fn wanted(
 
     let pair = order.iter().find_map(|&at| group[at].server.pair.as_ref());
     let covered = pair.and_then(|pair| certificates.issued(&pair.certificate));
+    if claimed.is_empty() && covered.as_ref()?.iter().all(claimed_anywhere) {
+        return None; // a catch-all that borrows the certificate of a site
+    }
     let (mut names, findings) = match covered {
-        Some(covered) if concerns(covered, &claimed) => of_certificate(covered, &claimed),
+        Some(covered) if concerns(&covered, &claimed) => of_certificate(&covered, &claimed),
         _ => (claimed.iter().copied().cloned().collect(), Vec::new()),
     };
     let entry = claimed
