@@ -8,7 +8,7 @@ use renewal::finding::FindingName;
 use renewal::ports::{Change, Host as _};
 use testkit::nginx::{Nginx, Site};
 
-use super::rig::{PATIENCE, Rig};
+use super::rig::{PATIENCE, Rig, put};
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
@@ -103,11 +103,10 @@ fn two_in_one() -> (Rig, std::path::PathBuf) {
     let mut nginx = Nginx::prepare([Site::plain("a.test")]);
     let first = text(&nginx.vhost("a.test"));
     let available = nginx.folder().join("two");
-    fs::write(
+    put(
         &available,
-        first.clone() + &first.replace("a.test", "b.test"),
-    )
-    .unwrap();
+        &(first.clone() + &first.replace("a.test", "b.test")),
+    );
     fs::remove_file(nginx.vhost("a.test")).unwrap();
     std::os::unix::fs::symlink(&available, nginx.vhost("a.test")).unwrap();
     nginx.launch();
@@ -168,7 +167,7 @@ async fn what_nginx_refuses_is_undone_byte_for_byte() {
         rig.host.switch(switch).await.unwrap();
     }
     let broken = rig.nginx.folder().join("sites-enabled/broken.conf");
-    fs::write(&broken, "server {\n    sevrer_name x;\n}\n").unwrap();
+    put(&broken, "server {\n    sevrer_name x;\n}\n");
     let finding = rig.host.test().await.unwrap_err().0;
     assert_eq!(finding.name, FindingName::NginxConfigInvalid);
     assert_eq!(
@@ -280,7 +279,7 @@ async fn a_vhost_that_an_earlier_edit_moved_is_found_again() {
     let rig = Rig::new(Nginx::start([Site::plain("a.test")]));
     let site = rig.site("a.test").await;
     let vhost = rig.nginx.vhost("a.test");
-    fs::write(&vhost, format!("# moved\n\n{}", text(&vhost))).unwrap();
+    put(&vhost, &format!("# moved\n\n{}", text(&vhost)));
     let stateless = Change::Stateless {
         site: &site,
         thumbprint: "THUMB",
@@ -295,11 +294,10 @@ async fn a_vhost_that_an_earlier_edit_moved_is_found_again() {
 async fn a_listener_behind_a_proxy_is_looked_at_as_the_proxy_would() {
     let nginx = Nginx::prepare([Site::files("a.test")]);
     let vhost = nginx.vhost("a.test");
-    fs::write(
+    put(
         &vhost,
-        text(&vhost).replace(" ssl;", " ssl proxy_protocol;"),
-    )
-    .unwrap();
+        &text(&vhost).replace(" ssl;", " ssl proxy_protocol;"),
+    );
     let mut rig = Rig::new(nginx);
     rig.nginx.launch();
     let site = rig.site("a.test").await;
