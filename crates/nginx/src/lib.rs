@@ -1,4 +1,45 @@
-//! nginx
+//! This host: nginx, its configuration, the certificates on disk.
+//!
+//! Reads what nginx's configuration says and which lineages lie on disk, changes both so that any change can be undone
+//! and none is left half made, tests and reloads nginx, and looks at what it then serves. Talks to no CA and decides
+//! nothing: [`NginxHost`] does what the driver asks for, by the contract of [`renewal::ports::Host`].
+//!
+//! | question | module |
+//! | --- | --- |
+//! | what does the configuration say, byte for byte? | [`conf`] |
+//! | which sites does nginx serve? | [`look`] |
+//! | with which certificates, lineages and policies? | `sites`, `lineage`, `current` |
+//! | how is a new certificate written and linked? | `lineage` |
+//! | how is a vhost edited and put back? | `edits` |
+//! | does nginx accept it, and is it told? | `test`, `reload` |
+//! | what is served now? | `served` |
+//! | how is a challenge answered? | `challenge` |
+//!
+//! # Invariants
+//!
+//! - Wherever the process dies, what nginx reads is the old or the new, and the same call finishes it.
+//! - Programs are started in `command` alone, files are changed in `file` alone; challenge files are the one exception.
+//! - A private key is never readable by others than root, not even for a moment.
 
 pub mod conf;
 pub mod look;
+
+mod settings;
+mod command;
+mod file;
+mod build;
+mod current;
+mod lineage;
+mod sites;
+mod keys;
+mod edits;
+mod challenge;
+mod test;
+mod reload;
+mod served;
+mod host;
+#[cfg(test)]
+mod testing;
+
+pub use self::host::NginxHost;
+pub use self::settings::{Listed, Owner, Reload, Settings, Sites};

@@ -1,0 +1,140 @@
+//! Which certificate is in a file, without reading it again when it has not changed?
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use renewal::certificate::Certificate;
+use renewal::ports::{Known, Seen, Stamp};
+use renewal::secret::Secret;
+use x509::chain::{Chain, ChainError};
+
+use crate::file::{self, FileError};
+
+/// What is known of certificate files, and what was read because it was not known.
+pub(crate) struct Certificates<'k> {
+    known: &'k Known,
+    read: HashMap<PathBuf, Seen>,
+    /// Read without their keys.
+    leaves: HashMap<PathBuf, (Stamp, Certificate)>,
+}
+
+/// The certificate in a file, and whether the key is its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Pair {
+    /// Its facts.
+    pub(crate) certificate: Certificate,
+    /// Whether the key belongs to it.
+    pub(crate) key_fits: bool,
+}
+
+/// A certificate file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What stands in it.
+    #[error("{}: {cause}", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        cause: ChainError,
+    },
+}
+
+impl<'k> Certificates<'k> {
+    /// Starts with what is known.
+    pub(crate) fn new(known: &'k Known) -> Self {
+        Self {
+            known,
+            read: HashMap::new(),
+            leaves: HashMap::new(),
+        }
+    }
+
+    /// Returns the certificate in `path`; `key` is the file of its private key.
+    pub(crate) fn pair(&mut self, path: &Path, key: &Path) -> Result<Pair, Unreadable> {
+        let stamp = stamp(path)?;
+        let key_stamp = self::stamp(key).ok();
+        let seen = self.read.get(path).or_else(|| self.known.get(path));
+        if let Some(seen) = seen
+            && seen.stamp == stamp
+            && seen.key_stamp == key_stamp
+        {
+            return Ok(Pair {
+                certificate: seen.certificate.clone(),
+                key_fits: seen.key_fits,
+            });
+        }
+        let chain = read_chain(path)?;
+        let key_fits = fits(key, &chain);
+        let seen = Seen {
+            stamp,
+            key_stamp,
+            certificate: chain.leaf.clone(),
+            key_fits,
+        };
+        self.read.insert(path.to_owned(), seen);
+        Ok(Pair {
+            certificate: chain.leaf,
+            key_fits,
+        })
+    }
+
+    /// Returns the certificate in `path`, whatever its key.
+    pub(crate) fn leaf(&mut self, path: &Path) -> Result<Certificate, Unreadable> {
+        let stamp = stamp(path)?;
+        let seen = self.read.get(path).or_else(|| self.known.get(path));
+        if let Some(seen) = seen.filter(|seen| seen.stamp == stamp) {
+            return Ok(seen.certificate.clone());
+        }
+        if let Some((_, certificate)) = self.leaves.get(path).filter(|(then, _)| *then == stamp) {
+            return Ok(certificate.clone());
+        }
+        let certificate = read_chain(path)?.leaf;
+        self.leaves
+            .insert(path.to_owned(), (stamp, certificate.clone()));
+        Ok(certificate)
+    }
+
+    /// Returns what was read and not known before.
+    pub(crate) fn into_read(self) -> Vec<(PathBuf, Seen)> {
+        self.read.into_iter().collect()
+    }
+}
+
+fn read_chain(path: &Path) -> Result<Chain, Unreadable> {
+    let pem = file::read(path, FILE_BYTES_MAX)?;
+    Chain::read(&pem).map_err(|cause| Unreadable::NoCertificate {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Says whether the key in a file is the leaf's; one that cannot be read is not.
+fn fits(key: &Path, chain: &Chain) -> bool {
+    let Ok(bytes) = file::read(key, FILE_BYTES_MAX) else {
+        return false;
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        return false;
+    };
+    x509::key::fits(&Secret::new(text), chain.leaf_der()).unwrap_or(false)
+}
+
+fn stamp(path: &Path) -> Result<Stamp, FileError> {
+    let facts = file::look_at(path)?;
+    Ok(Stamp {
+        inode: facts.ino(),
+        modified_ns: i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec()),
+        size: facts.size(),
+    })
+}
+
+/// A certificate file with a whole chain has a few KiB; what has more is something else.
+const FILE_BYTES_MAX: u64 = 128 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+//! How is a file written so that a crash at any instant leaves the old one or the new one, and nothing between?
+//!
+//! Under a name of its own in the same folder, with its final mode from the first byte, synced, renamed, and the
+//! folder synced. Every change to the disk by this crate goes through here, except challenge files, which nobody
+//! misses after a crash.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use renewal::finding::{Finding, FindingName};
+use renewal::ports::HostFailure;
+use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::io::Errno;
+
+/// Who may do what with a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Access {
+    /// The permission bits.
+    pub(crate) mode: u32,
+    /// User and group; `None` leaves the file to whoever runs us.
+    pub(crate) owner: Option<(u32, u32)>,
+}
+
+impl Access {
+    /// For root alone.
+    pub(crate) const PRIVATE: Self = Self::mode(0o600);
+
+    /// For everybody to read, as a certificate is.
+    pub(crate) const PUBLIC: Self = Self::mode(0o644);
+
+    const fn mode(mode: u32) -> Self {
+        Self { mode, owner: None }
+    }
+
+    /// Returns what an existing file has.
+    pub(crate) fn of(path: &Path) -> Result<Self, FileError> {
+        let facts = look_at(path)?;
+        Ok(Self {
+            mode: facts.mode() & 0o7777,
+            owner: Some((facts.uid(), facts.gid())),
+        })
+    }
+}
+
+/// A file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {}: {cause}", path.display())]
+pub(crate) struct FileError {
+    what: &'static str,
+    path: PathBuf,
+    cause: io::Error,
+}
+
+impl FileError {
+    /// Says that the file is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Returns the system's error number.
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        Errno::from_io_error(&self.cause)
+    }
+
+    /// Returns the finding that says it to people.
+    pub(crate) fn finding(&self) -> Finding {
+        let detail = self.to_string();
+        match self.errno() {
+            Some(Errno::NOSPC) if no_inode_left(&self.path) => Finding::new(
+                FindingName::InodesExhausted,
+                "The file system has no inode left, so no file can be made.",
+            )
+            .fix(format!(
+                "Remove files below {}: sessions, caches and mail queues are the usual ones. `df -i` shows how many are left.",
+                mount_hint(&self.path)
+            )),
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                Finding::new(FindingName::DiskFull, "The disk is full.").fix(format!(
+                    "Make room on the file system of {}; `df -h` shows how much is left.",
+                    mount_hint(&self.path)
+                ))
+            }
+            Some(Errno::ROFS) => Finding::new(
+                FindingName::FileNotUsable,
+                "The file system is mounted read-only.",
+            )
+            .fix("Mount it for writing; after a disk error, look at `dmesg` first."),
+            Some(Errno::ACCESS | Errno::PERM) => Finding::new(
+                FindingName::FileNotUsable,
+                "The permissions do not allow it.",
+            )
+            .fix("Run clpctl as root."),
+            _ => Finding::new(
+                FindingName::FileNotUsable,
+                "A file that clpctl needs cannot be used.",
+            ),
+        }
+        .detail(detail)
+    }
+}
+
+impl From<FileError> for HostFailure {
+    fn from(error: FileError) -> Self {
+        Self(error.finding())
+    }
+}
+
+/// Returns what the system knows of a file; links are followed.
+pub(crate) fn look_at(path: &Path) -> Result<Metadata, FileError> {
+    path.metadata()
+        .map_err(|cause| cannot("look at", path, cause))
+}
+
+/// Reads a whole file of at most `most` bytes.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+    let wrong = |cause| cannot("read", path, cause);
+    let file = File::open(path).map_err(wrong)?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > most {
+        let cause = format!("it has more than {most} bytes");
+        return Err(wrong(io::Error::other(cause)));
+    }
+    Ok(bytes)
+}
+
+/// Puts `bytes` in the place of the file, or makes it.
+pub(crate) fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
+    let temporary = write_beside(path, bytes, access)?;
+    rename(&temporary, path, RenameFlags::empty())?;
+    sync_folder(parent(path))
+}
+
+/// Makes a file that will never change; the caller syncs the folder. One that is there already is left as it is.
+///
+/// Returns whether the file now has these bytes: `false` when it had others, and still has.
+pub(crate) fn create(path: &Path, bytes: &[u8], access: Access) -> Result<bool, FileError> {
+    if let Some(same) = holds(path, bytes)? {
+        return Ok(same);
+    }
+    let temporary = write_beside(path, bytes, access)?;
+    match rename(&temporary, path, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(error) if error.errno() == Some(Errno::EXIST) => {
+            remove(&temporary)?;
+            return Ok(holds(path, bytes)?.unwrap_or(false));
+        }
+        // Some network file systems know no flags; one run at a time writes here, so a look before is enough.
+        Err(error) if error.errno() == Some(Errno::INVAL) => {
+            rename(&temporary, path, RenameFlags::empty())?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+/// Says whether the file has exactly these bytes; `None` when there is no file.
+pub(crate) fn holds(path: &Path, bytes: &[u8]) -> Result<Option<bool>, FileError> {
+    match read(path, bytes.len() as u64) {
+        Ok(found) => Ok(Some(found == bytes)),
+        Err(error) if error.is_missing() => Ok(None),
+        // It is longer.
+        Err(error) if error.errno().is_none() => Ok(Some(false)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder and those above it; what exists is left as it is.
+pub(crate) fn make_folders(path: &Path, mode: u32) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_folders(above, FOLDER_MODE)?;
+    }
+    match make_folder(path, mode) {
+        Err(error) if error.errno() == Some(Errno::EXIST) && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(parent(path)),
+    }
+}
+
+/// Makes one folder, which must not exist; the caller syncs the folder above.
+pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
+    let wrong = |cause| cannot("make the folder", path, cause);
+    step().map_err(wrong)?;
+    DirBuilder::new().mode(mode).create(path).map_err(wrong)?;
+    // The umask may have taken bits away.
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(wrong)
+}
+
+/// Makes a symbolic link; the caller syncs the folder.
+pub(crate) fn make_link(target: &Path, path: &Path) -> Result<(), FileError> {
+    let wrong = |cause| cannot("make the link", path, cause);
+    step().map_err(wrong)?;
+    std::os::unix::fs::symlink(target, path).map_err(wrong)
+}
+
+/// Gives a file a second name; a symbolic link is named itself, not followed. The caller syncs the folder.
+pub(crate) fn make_second_name(path: &Path, second: &Path) -> Result<(), FileError> {
+    let wrong = |cause| cannot("make", second, cause);
+    step().map_err(wrong)?;
+    rustix::fs::linkat(CWD, path, CWD, second, AtFlags::empty())
+        .map_err(|cause| wrong(cause.into()))
+}
+
+/// Gives a file or folder another name; the caller syncs the folder.
+pub(crate) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> Result<(), FileError> {
+    let wrong = |cause| cannot("put in place", to, cause);
+    step().map_err(wrong)?;
+    rustix::fs::renameat_with(CWD, from, CWD, to, flags).map_err(|cause| wrong(cause.into()))
+}
+
+/// Removes a file or a link, if it is there; the caller syncs the folder where it matters.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    let wrong = |cause| cannot("remove", path, cause);
+    step().map_err(wrong)?;
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(wrong(cause)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes an empty folder, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), FileError> {
+    let wrong = |cause| cannot("remove the folder", path, cause);
+    step().map_err(wrong)?;
+    match std::fs::remove_dir(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(wrong(cause)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Has the disk remember which names a folder holds.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
+    let wrong = |cause| cannot("sync the folder", path, cause);
+    step().map_err(wrong)?;
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(wrong)
+}
+
+/// Writes a file beside `path`, under a name that no include pattern of nginx matches.
+fn write_beside(path: &Path, bytes: &[u8], access: Access) -> Result<PathBuf, FileError> {
+    let name = path.file_name().unwrap_or_default();
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".clpctl");
+    let temporary = path.with_file_name(hidden);
+    // One run at a time has the lease, so what lies there is left from a crash.
+    remove(&temporary)?;
+    let wrong = |cause| cannot("write", path, cause);
+    step().map_err(wrong)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(access.mode & 0o600)
+        .open(&temporary)
+        .map_err(wrong)?;
+    let filled = step()
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| grant(&file, access))
+        .and_then(|()| file.sync_all());
+    if let Err(cause) = filled {
+        // What is half written helps nobody, least of all on a full disk.
+        let _ = remove(&temporary);
+        return Err(wrong(cause));
+    }
+    Ok(temporary)
+}
+
+/// Gives an open file its owner first and its mode then, so that at no moment more may read it than should.
+fn grant(file: &File, access: Access) -> io::Result<()> {
+    if let Some((user, group)) = access.owner {
+        let facts = file.metadata()?;
+        if (facts.uid(), facts.gid()) != (user, group) {
+            fchown(file, Some(user), Some(group))?;
+        }
+    }
+    file.set_permissions(Permissions::from_mode(access.mode))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn cannot(what: &'static str, path: &Path, cause: io::Error) -> FileError {
+    FileError {
+        what,
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+fn no_inode_left(path: &Path) -> bool {
+    rustix::fs::statvfs(parent(path)).is_ok_and(|facts| facts.f_files > 0 && facts.f_favail == 0)
+}
+
+fn mount_hint(path: &Path) -> std::path::Display<'_> {
+    parent(path).display()
+}
+
+/// Folders above those with a rule of their own.
+const FOLDER_MODE: u32 = 0o755;
+
+/// Called before every change to the disk: where the tests of crashes cut.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "in tests it fails")]
+fn step() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) use self::crash::step;
+
+/// Makes the process die, as far as the disk can tell: from the chosen step on, no change happens any more.
+#[cfg(test)]
+pub(crate) mod crash {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static STEPS_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn step() -> io::Result<()> {
+        STEPS_LEFT.with(|left| match left.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the process died here")),
+            Some(more) => {
+                left.set(Some(more - 1));
+                Ok(())
+            }
+        })
+    }
+
+    /// Runs `work` and lets it die after `steps` changes; says whether it died.
+    pub(crate) fn after<T>(steps: usize, work: impl FnOnce() -> T) -> (T, bool) {
+        STEPS_LEFT.with(|left| left.set(Some(steps)));
+        let answer = work();
+        let died = STEPS_LEFT.with(|left| left.replace(None)) == Some(0);
+        (answer, died)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_once_wherever_the_process_dies() {
+        for steps in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("vhost.conf");
+            replace(&path, b"old", Access::PUBLIC).unwrap();
+            let (_, died) = crash::after(steps, || replace(&path, b"new", Access::PUBLIC));
+            let now = std::fs::read(&path).unwrap();
+            assert!(now == b"old" || now == b"new", "{steps}: {now:?}");
+            replace(&path, b"new", Access::PUBLIC).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+            let left = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(left, 1, "{steps}: nothing else is left");
+            if !died {
+                assert!(steps > 3);
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_and_a_vhost_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        replace(&path, b"x", Access::PRIVATE).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"y", Access::of(&path).unwrap()).unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn what_is_written_once_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cert1.pem");
+        assert!(create(&path, b"one", Access::PUBLIC).unwrap());
+        let inode = path.metadata().unwrap().ino();
+        assert!(create(&path, b"one", Access::PUBLIC).unwrap());
+        assert!(!create(&path, b"two", Access::PUBLIC).unwrap());
+        assert!(!create(&path, b"o", Access::PUBLIC).unwrap());
+        assert_eq!(path.metadata().unwrap().ino(), inode);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_full_disk_and_a_missing_folder_are_told_with_the_file() {
+        let full = cannot("write", Path::new("/etc/x"), Errno::NOSPC.into());
+        assert_eq!(full.finding().name, FindingName::DiskFull);
+        let error = replace(Path::new("/nowhere/at/all"), b"", Access::PUBLIC).unwrap_err();
+        assert_eq!(
+            error.finding().detail,
+            "cannot write /nowhere/at/all: No such file or directory (os error 2)"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big");
+        replace(&path, &[b'x'; 100], Access::PUBLIC).unwrap();
+        assert!(read(&path, 100).is_ok());
+        let error = read(&path, 99).unwrap_err().to_string();
+        assert!(error.ends_with("it has more than 99 bytes"), "{error}");
+    }
+}

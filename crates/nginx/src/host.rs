@@ -1,0 +1,349 @@
+//! How is this host looked at and changed?
+//!
+//! [`NginxHost`] keeps the contract of [`renewal::ports::Host`] and hands each part to the module that does it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use renewal::certificate::Fingerprint;
+use renewal::challenge::{Way, listens_on};
+use renewal::deployment::{LinkSwitch, Switch};
+use renewal::name::Name;
+use renewal::ports::{Change, Host, HostFailure, Issued, Known, Look, PresentError, Staged};
+use renewal::report::Served;
+use renewal::secret::Secret;
+use renewal::site::Site;
+use tokio::sync::OnceCell;
+
+use crate::build::Build;
+use crate::challenge::Challenges;
+use crate::conf::tls::Files;
+use crate::edits::wanted::{self, HostPorts};
+use crate::edits::{self, Batch, EditError};
+use crate::lineage::{Lineages, Part, archive, links};
+use crate::served::{Looker, Target};
+use crate::settings::Settings;
+use crate::{keys, look, reload, sites, test};
+
+/// An nginx with its configuration and its certificates.
+pub struct NginxHost {
+    settings: Arc<Settings>,
+    lineages: Arc<Lineages>,
+    looker: Looker,
+    challenges: Challenges,
+    build: OnceCell<Build>,
+    /// What the last look saw of the configuration.
+    conf: Mutex<Arc<look::Look>>,
+}
+
+impl NginxHost {
+    /// Takes the settings; nothing is touched yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            lineages: Arc::new(Lineages::new(&settings.letsencrypt)),
+            looker: Looker::new(),
+            challenges: Challenges::new(Arc::clone(&settings)),
+            build: OnceCell::new(),
+            conf: Mutex::default(),
+            settings,
+        }
+    }
+
+    /// Returns what the last look saw of the configuration.
+    #[must_use]
+    pub fn configuration(&self) -> Arc<look::Look> {
+        let conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&conf)
+    }
+
+    /// Works out the links and edits of one change.
+    fn plan<'a>(
+        &self,
+        batch: &mut Batch<'a>,
+        change: &Change<'a>,
+        files: Option<&'a (PathBuf, PathBuf)>,
+    ) -> Result<Switch, EditError> {
+        let settings = &self.settings;
+        let ports = HostPorts {
+            http: settings.http01_port,
+            https: settings.https_port,
+        };
+        match (*change, files) {
+            (
+                Change::Serve {
+                    site,
+                    version,
+                    serves,
+                },
+                Some((certificate, key)),
+            ) => {
+                let files = Files { certificate, key };
+                let changes = if self.chooses_by_variable(site) {
+                    Vec::new()
+                } else {
+                    wanted::serve(batch, site, files, ports, settings.edit)?
+                };
+                Ok(Switch {
+                    domain: site.domain().clone(),
+                    links: Some(LinkSwitch {
+                        lineage: site.lineage.clone(),
+                        from: self.lineages.links(&site.lineage).version(),
+                        to: version,
+                        serves,
+                    }),
+                    edits: batch.add(&changes, CERTIFICATE_LINES)?,
+                })
+            }
+            (Change::Stateless { site, thumbprint }, _) => {
+                let port = settings.http01_port;
+                let changes = wanted::stateless(batch, site, thumbprint, port, settings.edit)?;
+                Ok(Switch {
+                    domain: site.domain().clone(),
+                    links: None,
+                    edits: batch.add(&changes, CHALLENGE_LINE)?,
+                })
+            }
+            (Change::Serve { site, .. }, None) => Ok(Switch {
+                domain: site.domain().clone(),
+                links: None,
+                edits: Vec::new(),
+            }),
+        }
+    }
+
+    /// Says whether variables or code choose the site's certificate, so that lines with a file would change that.
+    fn chooses_by_variable(&self, site: &Site) -> bool {
+        let conf = self.configuration();
+        conf.site(site.domain())
+            .is_some_and(|found| found.by_variable)
+    }
+
+    /// Returns where the site's certificate is looked at.
+    fn targets(&self, site: &Site) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for listen in site.servers.iter().flat_map(|server| &server.listens) {
+            let target = Target {
+                address: listen.reachable(),
+                proxy_protocol: listen.proxy_protocol,
+            };
+            let known = targets.iter().any(|other| other.address == target.address);
+            if listen.tls && !listen.quic && !known {
+                targets.push(target);
+            }
+        }
+        if targets.is_empty() {
+            targets = self.future_targets(site);
+        }
+        targets
+    }
+
+    /// Returns where a site that did not speak TLS at the last look does so after [`Change::Serve`].
+    fn future_targets(&self, site: &Site) -> Vec<Target> {
+        let on_port = |server| listens_on(server, self.settings.http01_port);
+        let any_on_port = site.servers.iter().any(on_port);
+        let mut targets: Vec<Target> = Vec::new();
+        for listen in site.servers.iter().flat_map(|server| &server.listens) {
+            if any_on_port && listen.address.port() != self.settings.http01_port {
+                continue;
+            }
+            let mut address = listen.reachable();
+            address.set_port(self.settings.https_port);
+            if targets.iter().all(|other| other.address != address) {
+                targets.push(Target {
+                    address,
+                    proxy_protocol: false,
+                });
+            }
+        }
+        targets
+    }
+
+    /// Says which server block answered, when it is none of the site's own.
+    fn answered_by(&self, site: &Site, served: &Served) -> Option<String> {
+        let conf = self.configuration();
+        let answering = conf.answering(served.address, site.domain().as_str())?;
+        let place = &answering.server.place;
+        if site.servers.iter().any(|server| server.place == *place) {
+            return None;
+        }
+        let names = answering.server.names.join(" ");
+        Some(match answering.how {
+            look::How::Named => format!("{} (server_name {names})", answering.server.place),
+            look::How::Default => format!(
+                "{}, the default of {}, for no block there has the name",
+                answering.server.place, served.address
+            ),
+            look::How::Perhaps => {
+                format!("perhaps {} (server_name {names})", answering.server.place)
+            }
+        })
+    }
+}
+
+impl Host for NginxHost {
+    async fn look(&self, known: &Known) -> Result<Look, HostFailure> {
+        let asked = self
+            .build
+            .get_or_try_init(|| Build::ask(&self.settings))
+            .await;
+        let missing = asked.as_ref().err().map(test::not_run);
+        let build = asked.cloned().unwrap_or_default();
+        // Nothing else is under way while a run looks, so it may take this thread for some milliseconds.
+        let mut seen = sites::see(&self.settings, &self.lineages, &build.prefix, known);
+        seen.look.findings.extend(missing.map(|failure| failure.0));
+        *self.conf.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(seen.conf);
+        Ok(seen.look)
+    }
+
+    async fn keep_key(&self, domain: &Name, key: &Secret) -> Result<(), HostFailure> {
+        let (settings, domain, key) = (Arc::clone(&self.settings), domain.clone(), key.clone());
+        blocking(move || keys::keep(&settings, &domain, &key)).await
+    }
+
+    async fn kept_key(&self, domain: &Name) -> Result<Option<Secret>, HostFailure> {
+        let (settings, domain) = (Arc::clone(&self.settings), domain.clone());
+        blocking(move || keys::kept(&settings, &domain)).await
+    }
+
+    async fn stage(
+        &self,
+        site: &Site,
+        key: &Secret,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<Staged, HostFailure> {
+        let (settings, lineages) = (Arc::clone(&self.settings), Arc::clone(&self.lineages));
+        let (site, key, issued) = (site.clone(), key.clone(), issued.clone());
+        blocking(move || {
+            let staged = archive::stage(&lineages, &settings.roots, &site, &key, &issued, now)?;
+            keys::forget(&settings, site.domain())?;
+            Ok(staged)
+        })
+        .await
+    }
+
+    async fn prepare(&self, changes: &[Change<'_>]) -> Vec<Result<Switch, HostFailure>> {
+        let files: Vec<Option<(PathBuf, PathBuf)>> = changes
+            .iter()
+            .map(|change| match change {
+                Change::Serve { site, .. } => Some((
+                    self.lineages.link(&site.lineage, Part::Fullchain),
+                    self.lineages.link(&site.lineage, Part::Privkey),
+                )),
+                Change::Stateless { .. } => None,
+            })
+            .collect();
+        let mut batch = Batch::new(&self.settings.state);
+        changes
+            .iter()
+            .zip(&files)
+            .map(|(change, files)| {
+                let planned = self.plan(&mut batch, change, files.as_ref());
+                planned.map_err(HostFailure::from)
+            })
+            .collect()
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), HostFailure> {
+        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
+        blocking(move || {
+            if let Some(change) = &switch.links {
+                links::switch(&lineages, change)?;
+            }
+            Ok(switch.edits.iter().try_for_each(edits::make)?)
+        })
+        .await
+    }
+
+    async fn revert(&self, switch: &Switch) -> Result<(), HostFailure> {
+        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
+        blocking(move || {
+            switch.edits.iter().rev().try_for_each(edits::unmake)?;
+            if let Some(change) = &switch.links {
+                links::revert(&lineages, change)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn settle(&self, switch: &Switch) {
+        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
+        blocking(move || {
+            if let Some(change) = &switch.links
+                && let Err(error) = links::settle(&lineages, change)
+            {
+                tracing::warn!(%error, "what an undo would have needed stays behind");
+            }
+            for edit in &switch.edits {
+                if let Err(error) = edits::forget(edit) {
+                    tracing::warn!(%error, "what an undo would have needed stays behind");
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn test(&self) -> Result<(), HostFailure> {
+        test::test(&self.settings).await
+    }
+
+    async fn reload(&self) -> Result<(), HostFailure> {
+        self.looker.reload_began();
+        Ok(reload::reload(&self.settings).await?)
+    }
+
+    async fn served(
+        &self,
+        site: &Site,
+        expected: Option<Fingerprint>,
+        patience: Duration,
+    ) -> Vec<Served> {
+        let targets = self.targets(site);
+        let mut seen = self
+            .looker
+            .look(site.domain(), &targets, expected, patience)
+            .await;
+        for served in seen
+            .iter_mut()
+            .filter(|served| !served.ok && served.sha256.is_some())
+        {
+            served.answered_by = self.answered_by(site, served);
+        }
+        seen
+    }
+
+    async fn present(
+        &self,
+        site: &Site,
+        way: Way,
+        token: &str,
+        answer: &str,
+    ) -> Result<(), PresentError> {
+        let presented = self.challenges.present(site, way, token, answer).await;
+        presented.map_err(PresentError)
+    }
+
+    async fn withdraw(&self, site: &Site, way: Way, token: &str) {
+        self.challenges.withdraw(site, way, token).await;
+    }
+}
+
+/// Runs work on files where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// What an edit changes, for people.
+const CERTIFICATE_LINES: &str = "the lines that name its certificate";
+const CHALLENGE_LINE: &str = "the line that answers challenges";
+
+#[cfg(test)]
+mod tests;

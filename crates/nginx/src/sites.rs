@@ -1,0 +1,275 @@
+//! Which sites does this host have, with their certificates, lineages and policies?
+//!
+//! [`crate::look`] says what nginx's configuration says; here the files on disk and the settings are added.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use renewal::finding::{Finding, FindingName, Severity};
+use renewal::name::Name;
+use renewal::ports::{Known, Look};
+use renewal::site::{Current, Pair, Server, Site, Source, Undeployed};
+
+use crate::conf::read::{Disk, Reader};
+use crate::current::{Certificates, Unreadable};
+use crate::lineage::{Lineages, Links, Part, choice};
+use crate::look::{self, FoundSite};
+use crate::settings::Settings;
+
+/// What was seen: for the rules, and for the rest of this crate.
+pub(crate) struct Seen {
+    /// What the rules get.
+    pub(crate) look: Look,
+    /// What the configuration says.
+    pub(crate) conf: look::Look,
+}
+
+/// Looks at everything. `prefix` is nginx's own, unless the settings have another.
+pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known: &Known) -> Seen {
+    let reader = Recording::default();
+    let certificates = RefCell::new(Certificates::new(known));
+    let ask = |path: &Path| ca_issued(&certificates, path);
+    let mut conf = look::look(&reader, &conf_settings(settings, prefix), &ask);
+    let mut certificates = certificates.into_inner();
+    let named: Vec<Option<String>> = conf
+        .sites
+        .iter()
+        .map(|site| named(lineages, site))
+        .collect();
+    let mut users: HashMap<&str, usize> = HashMap::new();
+    for name in named.iter().flatten() {
+        *users.entry(name).or_default() += 1;
+    }
+    let mut look = Look {
+        findings: std::mem::take(&mut conf.findings),
+        ..Look::default()
+    };
+    look.findings.extend(conf.unknown.iter().map(unknown));
+    for (found, named) in conf.sites.iter().zip(&named) {
+        let users = |name: &str| users.get(name).copied().unwrap_or(0);
+        let site = complete(
+            found,
+            named.as_deref(),
+            users,
+            settings,
+            lineages,
+            &mut certificates,
+        );
+        look.sites.push(site);
+    }
+    look.watched = watched(reader, lineages, &look.sites);
+    look.read = certificates.into_read();
+    Seen { look, conf }
+}
+
+fn conf_settings(settings: &Settings, prefix: &Path) -> look::Settings {
+    let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
+    let listed = settings.sites.listed.iter().map(|listed| look::Listed {
+        domain: listed.domain.clone(),
+        names: listed.names.clone(),
+    });
+    look::Settings {
+        config: settings.config.clone(),
+        prefix: settings.prefix.as_deref().unwrap_or(prefix).to_owned(),
+        hostname: hostname.trim().to_owned(),
+        listed: listed.collect(),
+    }
+}
+
+/// Returns the names of the certificate in a file, if a CA issued it.
+fn ca_issued(certificates: &RefCell<Certificates<'_>>, path: &Path) -> Option<Vec<Name>> {
+    let certificate = certificates.borrow_mut().leaf(path).ok()?;
+    (!certificate.self_signed).then_some(certificate.names)
+}
+
+/// Returns the pair that visitors of the site get: that of its first block that speaks TLS.
+fn served_pair(servers: &[Server]) -> Option<&Pair> {
+    let mut tls = servers
+        .iter()
+        .filter(|server| server.listens.iter().any(|listen| listen.tls));
+    tls.find_map(|server| server.pair.as_ref())
+}
+
+fn named(lineages: &Lineages, site: &FoundSite) -> Option<String> {
+    let pair = served_pair(&site.servers)?;
+    lineages.named_by(&pair.certificate).map(str::to_owned)
+}
+
+fn complete(
+    found: &FoundSite,
+    named: Option<&str>,
+    users: impl Fn(&str) -> usize,
+    settings: &Settings,
+    lineages: &Lineages,
+    certificates: &mut Certificates<'_>,
+) -> Site {
+    let domain = found.wanted.domain();
+    let mut covers = |path: &Path| {
+        certificates
+            .leaf(path)
+            .is_ok_and(|leaf| leaf.covers(domain))
+    };
+    // Sites that want different certificates cannot have one lineage: it stays with the one that it covers.
+    let named = named.filter(|name| users(name) == 1 || covers(&lineages.link(name, Part::Cert)));
+    let taken = |name: &str| users(name) > 0;
+    let lineage = choice::choose(lineages, domain, named, taken, covers);
+    let mut findings = found.findings.clone();
+    let is_named = named == Some(lineage.as_str());
+    let links = lineages.links(&lineage);
+    if let (true, Links::Broken(what)) = (is_named, &links) {
+        findings.push(broken(what));
+    }
+    let current = served_pair(&found.servers).and_then(|pair| {
+        let version = if is_named { links.version() } else { None };
+        current(pair, version, certificates, &mut findings)
+    });
+    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates);
+    Site {
+        wanted: found.wanted.clone(),
+        source: Source::Nginx,
+        servers: found.servers.clone(),
+        current,
+        lineage,
+        undeployed,
+        policy: settings.sites.policy_for(domain).clone(),
+        findings,
+    }
+}
+
+fn current(
+    pair: &Pair,
+    version: Option<u32>,
+    certificates: &mut Certificates<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Current> {
+    match certificates.pair(&pair.certificate, &pair.key) {
+        Ok(read) => {
+            if !read.key_fits {
+                findings.push(key_does_not_fit(pair));
+            }
+            Some(Current {
+                certificate: read.certificate,
+                path: pair.certificate.clone(),
+                version,
+                key_fits: read.key_fits,
+            })
+        }
+        Err(error) => {
+            findings.push(unreadable(pair, &error));
+            None
+        }
+    }
+}
+
+/// Returns the newest certificate of the lineage that nginx is not told to serve.
+fn undeployed(
+    lineage: &str,
+    linked: Option<u32>,
+    is_named: bool,
+    lineages: &Lineages,
+    certificates: &mut Certificates<'_>,
+) -> Option<Undeployed> {
+    let version = if is_named {
+        lineages.newer(lineage, linked)?
+    } else {
+        // The vhost names another file, so even what is linked is not served.
+        let versions = lineages.versions(lineage);
+        let mut newest = versions.into_iter().rev();
+        newest.find(|version| lineages.is_complete(lineage, *version))?
+    };
+    let leaf = lineages.file(lineage, Part::Cert, version);
+    let key = lineages.file(lineage, Part::Privkey, version);
+    let read = certificates.pair(&leaf, &key).ok()?;
+    read.key_fits.then_some(Undeployed {
+        certificate: read.certificate,
+        version,
+    })
+}
+
+/// Lists what to watch: what was read, the folders that patterns were looked up in, and the certificates.
+fn watched(reader: Recording, lineages: &Lineages, sites: &[Site]) -> Vec<PathBuf> {
+    let mut paths = reader.asked.into_inner();
+    paths.insert(lineages.live().to_owned());
+    let foreign = sites
+        .iter()
+        .filter_map(|site| site.current.as_ref())
+        .filter(|current| lineages.named_by(&current.path).is_none());
+    paths.extend(foreign.map(|current| current.path.clone()));
+    paths.into_iter().collect()
+}
+
+fn unknown(domain: &Name) -> Finding {
+    Finding::new(
+        FindingName::NameNotServed,
+        format!("The configuration lists the site {domain}, and nginx has no such site."),
+    )
+    .detail(format!("[[site]] domain = \"{domain}\""))
+    .fix("Correct the name, or add a server block with this server_name.")
+}
+
+fn broken(what: &str) -> Finding {
+    Finding::new(
+        FindingName::LiveLinksBroken,
+        "The links of the site's lineage do not lead to one certificate.",
+    )
+    .detail(what)
+    .fix("The next renewal makes them anew; site:renew-certificates --force does it now.")
+}
+
+fn key_does_not_fit(pair: &Pair) -> Finding {
+    Finding::new(
+        FindingName::KeyDoesNotFit,
+        "The private key does not belong to the certificate, so nginx cannot start with it.",
+    )
+    .detail(format!(
+        "{} and {}, named in {}",
+        pair.certificate.display(),
+        pair.key.display(),
+        pair.place
+    ))
+    .fix("The next renewal makes a new pair; site:renew-certificates --force does it now.")
+}
+
+fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
+    Finding::new(
+        FindingName::FileNotUsable,
+        "The certificate that the vhost names cannot be read.",
+    )
+    .severity(Severity::Error)
+    .detail(format!("{error}, named in {}", pair.place))
+    .fix("Correct the line, or let clpctl obtain a certificate for the site.")
+}
+
+/// The host's files, with a list of what was asked for.
+#[derive(Default)]
+struct Recording {
+    asked: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Recording {
+    fn note(&self, path: &Path) {
+        self.asked.borrow_mut().insert(path.to_owned());
+    }
+}
+
+impl Reader for Recording {
+    fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
+        self.note(path);
+        Disk.read(path, into)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        self.note(folder);
+        Disk.list(folder)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        Disk.exists(path)
+    }
+}
+
+/// The host's name, as gethostname(2) gives it to nginx.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
