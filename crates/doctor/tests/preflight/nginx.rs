@@ -34,8 +34,16 @@ fn check(site: Site, domain: &str, expect: Expect) {
 
 #[test]
 fn sites_that_answer() {
-    check(Site::plain("a.test"), "a.test", expect!["reached: 127.0.0.1:HTTP"]);
-    check(Site::cloudpanel("a.test"), "a.test", expect!["reached: 127.0.0.1:HTTP"]);
+    check(
+        Site::plain("a.test"),
+        "a.test",
+        expect!["reached: 127.0.0.1:HTTP"],
+    );
+    check(
+        Site::cloudpanel("a.test"),
+        "a.test",
+        expect!["reached: 127.0.0.1:HTTP"],
+    );
     check(
         Site::plain("no-file.test").extra(
             "location ~ ^/\\.well-known/acme-challenge/([-_a-zA-Z0-9]+)$ { return 200 \"$1.thumb\"; }",
@@ -47,9 +55,13 @@ fn sites_that_answer() {
 
 #[test]
 fn sites_that_do_not() {
-    check(Site::plain("no-file.test"), "no-file.test", expect![[r#"
+    check(
+        Site::plain("no-file.test"),
+        "no-file.test",
+        expect![[r#"
         challenge-not-found: no-file.test does not know the challenge (404, at 127.0.0.1): another server block, folder or host answers.
-          http://no-file.test:HTTP/.well-known/acme-challenge/TOKEN at 127.0.0.1:HTTP: 404, “<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n…”"#]]);
+          http://no-file.test:HTTP/.well-known/acme-challenge/TOKEN at 127.0.0.1:HTTP: 404, “<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n…”"#]],
+    );
     check(
         Site::plain("a.test").extra("location ~ /\\. { deny all; }"),
         "a.test",
