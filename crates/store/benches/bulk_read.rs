@@ -66,7 +66,7 @@ fn main() {
     database.remember_seen(&seen).unwrap();
     drop(database);
 
-    let [mut first, mut best] = [None, [Duration::MAX; 3]];
+    let (mut first, mut best) = (None, [Duration::MAX; 3]);
     for _ in 0..20 {
         let start = own_cpu();
         let database = Database::open(&path, now).unwrap();

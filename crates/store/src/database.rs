@@ -249,6 +249,7 @@ fn connect(path: &Path) -> Answer<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     Ok(connection)
 }
 
@@ -291,6 +292,9 @@ const FILE_MODE: u32 = 0o600;
 
 /// How long a call waits for another process that writes; commits take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Enough to read the sites of a large host once and not twice; taken only as far as it is needed.
+const CACHE_KIBIBYTES: i64 = 32 * 1024;
 
 /// More than there are different statements.
 const STATEMENTS_KEPT: usize = 48;
