@@ -9,9 +9,9 @@
 //! - The file is readable by its owner alone from the moment it exists.
 //! - A viewer ([`Database::open_read_only`]) changes nothing and makes nothing.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use renewal::ports::MemoryFailure;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use self::trouble::{Answer, Trouble};
+use crate::folder;
 
 mod schema;
 mod memory;
@@ -221,19 +222,11 @@ impl OpenError {
 
 /// Makes the folder and an empty file, so that SQLite never makes one that others may read.
 fn create(path: &Path) -> Result<(), OpenError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder)
-        .map_err(|cause| OpenError::Directory {
-            path: folder.to_owned(),
-            cause,
-        })?;
+    let folder = folder::of(path);
+    folder::create(folder).map_err(|cause| OpenError::Directory {
+        path: folder.to_owned(),
+        cause,
+    })?;
     let not_writable = |error: io::Error| OpenError::NotWritable {
         path: path.to_owned(),
         cause: error.to_string(),
@@ -256,6 +249,7 @@ fn connect(path: &Path) -> Answer<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     Ok(connection)
 }
 
@@ -293,12 +287,14 @@ fn how_to_go_on(path: &Path) -> String {
     )
 }
 
-/// Root alone looks into the state folder: history and orders are nobody else's business.
-const FOLDER_MODE: u32 = 0o700;
+/// History and orders are root's business alone.
 const FILE_MODE: u32 = 0o600;
 
 /// How long a call waits for another process that writes; commits take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Enough to read the sites of a large host once and not twice; taken only as far as it is needed.
+const CACHE_KIBIBYTES: i64 = 32 * 1024;
 
 /// More than there are different statements.
 const STATEMENTS_KEPT: usize = 48;

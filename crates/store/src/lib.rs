@@ -11,6 +11,7 @@ pub use self::in_memory::InMemory;
 pub use self::run_lock::{Held, RunLock};
 
 mod database;
+mod folder;
 mod in_memory;
 mod run_lock;
 

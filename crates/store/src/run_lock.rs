@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use renewal::ports::{Clock, Lease, LeaseHeld};
 
+use crate::folder;
+
 /// The lease of one host, taken by one process at a time.
 #[derive(Debug)]
 pub struct RunLock<C> {
@@ -43,9 +45,8 @@ impl<C: Clock> Lease for RunLock<C> {
     fn take(&self) -> Result<Held, LeaseHeld> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = options
-            .mode(FILE_MODE)
-            .open(&self.path)
+        let mut file = folder::create(folder::of(&self.path))
+            .and_then(|()| options.mode(FILE_MODE).open(&self.path))
             .map_err(|error| self.unusable(&error))?;
         match file.try_lock() {
             Ok(()) => {}

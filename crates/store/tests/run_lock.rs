@@ -70,7 +70,7 @@ fn holder(path: &Path) -> Child {
 
 fn another_process_is_named_and_kept_out() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lock");
+    let path = folder.path().join("state/lock");
     let mut child = holder(&path);
     let note = format!(
         "pid {}, clpctl site:renew-certificates, since 2026-02-01T03:04:05Z",

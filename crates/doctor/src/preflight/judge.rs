@@ -31,42 +31,45 @@ pub fn judge(observation: &Observation) -> Result<Vec<Reached>, Vec<Finding>> {
             &observation.left_out,
         )]);
     }
-    let (v6, v4): (Vec<&Fetch>, Vec<&Fetch>) = observation
+    let judged: Vec<(Verdict, &Fetch)> = observation
         .fetches
         .iter()
-        .partition(|fetch| fetch.address.is_ipv6());
-    let verdict = |fetch: &&Fetch| verdict(fetch, observation);
-    let is_wrong = |fetch: &&&Fetch| verdict(fetch) == Verdict::Wrong;
+        .map(|fetch| (verdict(fetch, observation), fetch))
+        .collect();
+    let (v6, v4): (Vec<_>, Vec<_>) = judged
+        .iter()
+        .partition(|(_, fetch)| fetch.address.is_ipv6());
 
-    let mut failed: Vec<&Fetch> = v6.iter().filter(is_wrong).copied().collect();
-    let v6_suffices = !v6.is_empty() && v6.iter().all(|fetch| verdict(fetch) == Verdict::Right);
+    let mut failed = those(&v6, &[Verdict::Wrong]);
+    let v6_suffices = !v6.is_empty() && those(&v6, &[Verdict::Right]).len() == v6.len();
     if !v6_suffices {
-        let v4_fails =
-            |fetch: &&&Fetch| matches!(verdict(fetch), Verdict::Wrong | Verdict::NotConnected);
-        let v4_failed: Vec<&Fetch> = v4.iter().filter(v4_fails).copied().collect();
+        let v4_failed = those(&v4, &[Verdict::Wrong, Verdict::NotConnected]);
         if v4.is_empty() || !v4_failed.is_empty() {
-            let not_connected = |fetch: &&&Fetch| verdict(fetch) == Verdict::NotConnected;
             failed.extend(v4_failed);
-            failed.extend(v6.iter().filter(not_connected));
+            failed.extend(those(&v6, &[Verdict::NotConnected]));
         }
     }
     if !failed.is_empty() {
-        return Err(merge(
-            failed
-                .into_iter()
-                .map(|fetch| findings::of_fetch(fetch, observation)),
-        ));
+        let findings = failed
+            .into_iter()
+            .map(|fetch| findings::of_fetch(fetch, observation));
+        return Err(merge(findings));
     }
-    let right = observation
-        .fetches
-        .iter()
-        .filter(|fetch| verdict(fetch) == Verdict::Right);
+    let right = those(&judged, &[Verdict::Right]).into_iter();
     Ok(right
         .map(|fetch| Reached {
             name: observation.probe.name.clone(),
             address: fetch.address,
         })
         .collect())
+}
+
+/// Returns the fetches that show one of `verdicts`.
+fn those<'a>(judged: &[(Verdict, &'a Fetch)], verdicts: &[Verdict]) -> Vec<&'a Fetch> {
+    let matching = judged
+        .iter()
+        .filter(|(verdict, _)| verdicts.contains(verdict));
+    matching.map(|(_, fetch)| *fetch).collect()
 }
 
 /// What one fetch shows.

@@ -1,6 +1,7 @@
 //! A small internet on loopback: one DNS server, one web server per address, and hosts that behave as named.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,13 @@ impl World {
         self.settings.servers = vec![unused.local_addr().unwrap()];
         self.settings.patience.dns = SHORT;
         drop(unused);
+        self.again()
+    }
+
+    /// Lets the CA knock at another server than ours.
+    pub(crate) fn ports(mut self, http: u16, https: u16) -> Self {
+        self.settings.http_port = http;
+        self.settings.https_port = https;
         self.again()
     }
 
@@ -241,26 +249,26 @@ fn status(status: &str, headers: &str, body: &str) -> Answer {
     Answer::Bytes(text.into_bytes())
 }
 
-/// Listens on `127.0.0.1`, `127.0.0.2` and `::1`, on one port that is free on all three.
+/// Listens on `127.0.0.1`, `127.0.0.2` and, where there is IPv6, `::1`, on one port that is free on all.
 async fn listen_on_all() -> (Vec<TcpListener>, u16) {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = first.local_addr().unwrap().port();
-        let second: SocketAddr = ([127, 0, 0, 2], port).into();
-        let third: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, port).into();
-        let others = (
-            TcpListener::bind(second).await,
-            TcpListener::bind(third).await,
-        );
-        match others {
-            (Ok(second), Ok(third)) => return (vec![first, second, third], port),
-            (second, third) => {
-                // Somebody else has the port on one of them; anything else is worth knowing.
-                for error in [second.err(), third.err()].into_iter().flatten() {
-                    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}");
+    'port: loop {
+        let mut listeners = vec![TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let port = listeners[0].local_addr().unwrap().port();
+        let mut others: Vec<IpAddr> = vec![[127, 0, 0, 2].into()];
+        if testkit::port::has_ipv6() {
+            others.push(Ipv6Addr::LOCALHOST.into());
+        }
+        for other in others {
+            match TcpListener::bind((other, port)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => {
+                    // Somebody else has the port there; anything else is worth knowing.
+                    assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
+                    continue 'port;
                 }
             }
         }
+        return (listeners, port);
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) fn version(connection: &Connection) -> Answer<i64> {
 
 /// Brings the file up to date; does nothing when it is.
 pub(super) fn prepare(connection: &mut Connection) -> Answer<()> {
+    // Heeded only while the file is empty.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
     if version(connection)? == KNOWN {
@@ -75,6 +77,9 @@ fn pragma(connection: &Connection, name: &str) -> Answer<i64> {
 
 /// "clpc".
 const APPLICATION_ID: i64 = 0x636c_7063;
+
+/// Larger than usual: most of what is read is read whole.
+const PAGE_BYTES: i64 = 8192;
 
 /// The WAL file shrinks to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 4 * 1024 * 1024;

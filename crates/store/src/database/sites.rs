@@ -29,8 +29,9 @@ pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> 
         let site = sites.entry(column::name(row, 0)?).or_default();
         site.suggestion = Some(suggestion(row)?);
     }
-    let mut statement = connection
-        .prepare_cached("SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at FROM attempts")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at FROM attempts",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let site = sites.entry(column::name(row, 0)?).or_default();
