@@ -188,10 +188,19 @@ impl Config {
         self.site(name).and_then(|site| site.names.as_ref())
     }
 
+    /// Returns the settings that apply to sites of which the file says nothing.
+    #[must_use]
+    pub fn usual_policy(&self) -> Policy {
+        self.policy(None)
+    }
+
     /// Returns the settings that apply to the site.
     #[must_use]
     pub fn policy_for(&self, domain: &Name) -> Policy {
-        let site = self.site(domain);
+        self.policy(self.site(domain))
+    }
+
+    fn policy(&self, site: Option<&SiteSettings>) -> Policy {
         let (acme, http01, renewal) = match site {
             Some(site) => (&site.acme, &site.http01, &site.renewal),
             None => (&self.acme, &self.http01, &self.renewal),

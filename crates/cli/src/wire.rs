@@ -1,26 +1,136 @@
 //! How are the adapters joined?
+//!
+//! The one place that knows them all: which CA client, which nginx, which database stands behind each port of
+//! the driver. [`Wiring`] is the driver's world; the functions below it answer commands that only look.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nginx::NginxHost;
+use reconcile::world::{Settings, World};
 use renewal::name::Name;
+use renewal::names::Names;
 use renewal::plan::Remembered;
-use renewal::ports::{HistoryEntry, Look};
+use renewal::ports::{HistoryEntry, Host as _, Lease as _, LeaseHeld, Look, Memory as _};
 use renewal::report::Served;
 use renewal::site::Site;
+use store::{Database, RunLock};
 
 use crate::clock::SystemClock;
 use crate::commands::site_show::Version;
+use crate::commands::{Session, runtime};
 use crate::config::Config;
 use crate::errors::CommandError;
+use crate::progress::Progress;
+
+mod settings;
+mod users;
+
+/// The driver's world, made of the real adapters.
+pub struct Wiring {
+    host: NginxHost,
+    authority: acme::Authorities,
+    preflight: doctor::Preflight,
+    memory: Database,
+    lease: RunLock<SystemClock>,
+    clock: SystemClock,
+    observer: Progress,
+    settings: Settings,
+}
+
+/// What a command does with what it is wired to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// It may change things.
+    Change,
+    /// It only looks: not even the database is made where there is none.
+    Look,
+}
+
+impl Wiring {
+    /// Joins the adapters for a command; nothing is asked of anyone yet.
+    ///
+    /// `names` are the names that one site's certificate shall have, where the command line says so.
+    ///
+    /// # Errors
+    ///
+    /// When the state folder or the extra root certificates cannot be used.
+    pub fn new(
+        session: &Session,
+        config: &Config,
+        command: &str,
+        access: Access,
+        names: Option<&Names>,
+    ) -> Result<Self, CommandError> {
+        let roots = settings::roots(config)?;
+        let clock = session.clock;
+        let authority = acme::Authorities::new(settings::authority(config, roots.clone()), move || clock.now())
+            .map_err(|error| CommandError::usage("The CA's root certificates cannot be used.").because(&error))?;
+        Ok(Self {
+            host: NginxHost::new(settings::host(config, roots, names)?),
+            authority,
+            preflight: doctor::Preflight::new(settings::preflight(config)),
+            memory: open(config, clock, access)?,
+            lease: RunLock::new(config.paths.state.join(LOCK), command, clock),
+            clock,
+            observer: Progress::new(&session.console),
+            settings: settings::driver(config),
+        })
+    }
+}
+
+impl World for Wiring {
+    type Host = NginxHost;
+    type Authority = acme::Authorities;
+    type Preflight = doctor::Preflight;
+    type Memory = Database;
+    type Lease = RunLock<SystemClock>;
+    type Clock = SystemClock;
+    type Observer = Progress;
+
+    fn host(&self) -> &NginxHost {
+        &self.host
+    }
+
+    fn authority(&self) -> &acme::Authorities {
+        &self.authority
+    }
+
+    fn preflight(&self) -> &doctor::Preflight {
+        &self.preflight
+    }
+
+    fn memory(&self) -> &Database {
+        &self.memory
+    }
+
+    fn lease(&self) -> &RunLock<SystemClock> {
+        &self.lease
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    fn observer(&self) -> &Progress {
+        &self.observer
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
 
 /// Looks at this host.
 ///
 /// # Errors
 ///
 /// When nothing at all can be said about it.
-pub fn look(_config: &Config, _clock: SystemClock) -> Result<Look, CommandError> {
-    Err(absent())
+pub fn look(config: &Config, clock: SystemClock) -> Result<Look, CommandError> {
+    // Certificates read before need not be read again; a database that cannot be read only makes it slower.
+    let known = open(config, clock, Access::Look).and_then(|memory| Ok(memory.known()?)).unwrap_or_default();
+    let host = host(config)?;
+    Ok(runtime()?.block_on(host.look(&known))?)
 }
 
 /// Returns what is remembered of all sites.
@@ -28,8 +138,8 @@ pub fn look(_config: &Config, _clock: SystemClock) -> Result<Look, CommandError>
 /// # Errors
 ///
 /// When the database cannot be read; a missing one remembers nothing.
-pub fn remembered(_config: &Config) -> Result<HashMap<Name, Remembered>, CommandError> {
-    Err(absent())
+pub fn remembered(config: &Config) -> Result<HashMap<Name, Remembered>, CommandError> {
+    Ok(open(config, SystemClock::default(), Access::Look)?.remembered()?)
 }
 
 /// Returns the newest entries of the history, newest first.
@@ -37,12 +147,8 @@ pub fn remembered(_config: &Config) -> Result<HashMap<Name, Remembered>, Command
 /// # Errors
 ///
 /// As [`remembered`].
-pub fn history(
-    _config: &Config,
-    _domain: Option<&Name>,
-    _limit: usize,
-) -> Result<Vec<HistoryEntry>, CommandError> {
-    Err(absent())
+pub fn history(config: &Config, domain: Option<&Name>, limit: usize) -> Result<Vec<HistoryEntry>, CommandError> {
+    Ok(open(config, SystemClock::default(), Access::Look)?.history(domain, limit)?)
 }
 
 /// Says who holds the lock, if anyone.
@@ -50,8 +156,17 @@ pub fn history(
 /// # Errors
 ///
 /// When the lock file cannot be read.
-pub fn lock_holder(_config: &Config) -> Result<Option<String>, CommandError> {
-    Err(absent())
+pub fn lock_holder(config: &Config) -> Result<Option<String>, CommandError> {
+    let path = config.paths.state.join(LOCK);
+    // Looking must not make the file: without it nobody has ever held the lock.
+    if !path.exists() {
+        return Ok(None);
+    }
+    match RunLock::new(path, "service:status", SystemClock::default()).take() {
+        Ok(_) => Ok(None),
+        Err(LeaseHeld::By(holder)) => Ok(Some(holder)),
+        Err(held) => Err(held.into()),
+    }
 }
 
 /// Returns the versions of the site's lineage on disk, newest first.
@@ -59,8 +174,19 @@ pub fn lock_holder(_config: &Config) -> Result<Option<String>, CommandError> {
 /// # Errors
 ///
 /// When the folder cannot be read.
-pub fn versions(_config: &Config, _site: &Site) -> Result<Vec<Version>, CommandError> {
-    Err(absent())
+pub fn versions(config: &Config, site: &Site) -> Result<Vec<Version>, CommandError> {
+    let folder = config.paths.letsencrypt.join("archive").join(&site.lineage);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(CommandError::file(format!("{} cannot be read.", folder.display()), &error));
+        }
+    };
+    let mut versions: Vec<Version> =
+        entries.flatten().filter_map(|entry| version(&entry.path())).collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+    Ok(versions)
 }
 
 /// Looks at what each TLS address of the site serves now.
@@ -68,8 +194,10 @@ pub fn versions(_config: &Config, _site: &Site) -> Result<Vec<Version>, CommandE
 /// # Errors
 ///
 /// When nothing can be asked.
-pub fn served(_config: &Config, _site: &Site) -> Result<Vec<Served>, CommandError> {
-    Err(absent())
+pub fn served(config: &Config, site: &Site) -> Result<Vec<Served>, CommandError> {
+    let expected = site.current.as_ref().map(|current| current.certificate.sha256);
+    let host = host(config)?;
+    Ok(runtime()?.block_on(host.served(site, expected, std::time::Duration::ZERO)))
 }
 
 /// Returns the error logs of nginx: those that its configuration names for the site, or the usual one.
@@ -78,6 +206,28 @@ pub fn error_logs(_config: &Config, _site: Option<&Site>) -> Vec<PathBuf> {
     vec![PathBuf::from("/var/log/nginx/error.log")]
 }
 
-fn absent() -> CommandError {
-    CommandError::defect("This build has no adapters, so nothing was done.")
+fn host(config: &Config) -> Result<NginxHost, CommandError> {
+    Ok(NginxHost::new(settings::host(config, settings::roots(config)?, None)?))
 }
+
+fn open(config: &Config, clock: SystemClock, access: Access) -> Result<Database, CommandError> {
+    let path = config.paths.state.join(DATABASE);
+    let opened = match access {
+        Access::Change => Database::open(&path, clock.now()),
+        Access::Look => Database::open_read_only(&path),
+    };
+    opened.map_err(|error| {
+        CommandError::mend("What clpctl remembers between runs cannot be used, so nothing was done.").because(&error)
+    })
+}
+
+/// Reads `certN.pem`; any other file is none of the lineage's versions.
+fn version(path: &Path) -> Option<Version> {
+    let number = path.file_name()?.to_str()?.strip_prefix("cert")?.strip_suffix(".pem")?.parse().ok()?;
+    let certificate = std::fs::read(path).ok().and_then(|pem| x509::chain::leaf(&pem).ok());
+    Some(Version { number, certificate, path: path.to_owned() })
+}
+
+/// The files of the state folder.
+const DATABASE: &str = "clpctl.db";
+const LOCK: &str = "lock";

@@ -20,5 +20,3 @@ pub mod listen;
 pub mod challenge;
 pub mod tls;
 pub mod server;
-#[cfg(test)]
-mod real;

@@ -276,8 +276,3 @@ impl Look {
 fn path_of(value: &[u8], base: &Path) -> Option<PathBuf> {
     (!value.contains(&b'$')).then(|| base.join(OsStr::from_bytes(value)))
 }
-
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod real;

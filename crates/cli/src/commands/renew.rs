@@ -1,37 +1,124 @@
 //! `site:renew-certificates` and the `lets-encrypt:` commands.
 
+use std::sync::Arc;
+
+use reconcile::pass::{self, Request, RunError};
+use reconcile::world::Stop;
+use renewal::name::Name;
+use renewal::names::Names;
+use renewal::plan::Wish;
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::arguments::{InstallCertificate, RenewCertificates};
-use crate::commands::Session;
+use crate::commands::{Session, runtime};
 use crate::config::Config;
 use crate::errors::CommandError;
+use crate::nearest::nearest;
+use crate::output::document::ReportDocument;
+use crate::output::report::{Manner, to_text};
+use crate::output::verdict::exit_code;
+use crate::wire::{Access, Wiring};
 
 /// Renews what is due.
 ///
 /// # Errors
 ///
-/// Always, in a build without adapters.
+/// When the run could not begin.
 pub fn renew(
-    _session: &Session,
-    _config: &Config,
-    _command: &str,
-    _arguments: &RenewCertificates,
+    session: &Session,
+    config: &Config,
+    command: &str,
+    arguments: &RenewCertificates,
 ) -> Result<u8, CommandError> {
-    Err(CommandError::defect(
-        "This build has no adapters, so nothing was done.",
-    ))
+    let named = !arguments.domains.is_empty();
+    let request = Request {
+        wish: Wish {
+            only: named.then(|| arguments.domains.iter().cloned().collect()),
+            force: arguments.force,
+            first: false,
+        },
+        dry_run: arguments.dry_run,
+        wait: arguments.wait,
+    };
+    run(session, config, command, &request, None)
 }
 
 /// Obtains the first certificate of a site.
 ///
 /// # Errors
 ///
-/// Always, in a build without adapters.
-pub fn install(
-    _session: &Session,
-    _config: &Config,
-    _arguments: &InstallCertificate,
+/// When the run could not begin.
+pub fn install(session: &Session, config: &Config, arguments: &InstallCertificate) -> Result<u8, CommandError> {
+    let more = !arguments.names.is_empty();
+    let names = Names::new(std::iter::once(&arguments.domain).chain(&arguments.names).cloned()).filter(|_| more);
+    let request = Request {
+        wish: Wish { only: Some([arguments.domain.clone()].into()), force: false, first: true },
+        dry_run: false,
+        wait: arguments.wait,
+    };
+    run(session, config, "lets-encrypt:install:certificate", &request, names.as_ref())
+}
+
+fn run(
+    session: &Session,
+    config: &Config,
+    command: &str,
+    request: &Request,
+    names: Option<&Names>,
 ) -> Result<u8, CommandError> {
-    Err(CommandError::defect(
-        "This build has no adapters, so nothing was done.",
-    ))
+    let access = if request.dry_run { Access::Look } else { Access::Change };
+    if access == Access::Change {
+        session.start_logs(config);
+    }
+    let world = Arc::new(Wiring::new(session, config, command, access, names)?);
+    let done = runtime()?.block_on(async {
+        let (sender, stop) = Stop::channel();
+        tokio::spawn(stop_on_signal(sender));
+        pass::run(&world, request, &stop).await
+    });
+    let report = done.map_err(could_not_begin)?.report;
+    let console = &session.console;
+    if console.json {
+        console.document(&ReportDocument::new(command, &report))?;
+    } else {
+        let all = request.wish.only.is_some() || request.dry_run || console.verbose;
+        console.result(&to_text(&report, Manner { all, width: console.width }))?;
+    }
+    Ok(exit_code(&report))
+}
+
+/// Wishes for the end when the terminal or the system does; a second signal does not wait for it.
+pub(super) async fn stop_on_signal(sender: tokio::sync::watch::Sender<bool>) {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        // Without handlers the default stands: the signal ends the process, and the next run finishes its work.
+        std::future::pending::<()>().await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("asked to end; what is in flight is finished or broken off");
+    // Everyone may be gone already.
+    let _ = sender.send(true);
+    // Kept, or nobody could be told any more.
+    sender.closed().await;
+}
+
+pub(super) fn could_not_begin(error: RunError) -> CommandError {
+    match error {
+        RunError::Lease(held) => held.into(),
+        RunError::Host(failure) => failure.into(),
+        RunError::Memory(failure) => failure.into(),
+        RunError::NoSuchSite { name, known } => {
+            let error = CommandError::usage(format!("There is no site {name} on this host, so nothing was done."));
+            match nearest(name.as_str(), known.iter().map(Name::as_str)) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error,
+            }
+            .hint("clpctl site:list lists the sites")
+        }
+        other => CommandError::defect("The run ended otherwise than it can.").because(&other),
+    }
 }
