@@ -86,6 +86,9 @@ impl Drawn {
             Event::Ordering(name, waiting) => self.show(name, &waits_for(*waiting)),
             Event::Obtained(name) => self.show(name, "obtained; waiting for the deployment"),
             Event::Deploying(sites) => self.total.set_message(format!("deploying {sites}")),
+            Event::Inserting(sites) => self
+                .total
+                .set_message(format!("putting the challenge line into {sites} vhosts")),
             Event::Reloaded => self
                 .total
                 .set_message("nginx reloads; looking at what it serves"),
@@ -165,9 +168,11 @@ fn line(event: &Event<'_>, verbose: bool) -> Option<String> {
             format!("{name}: {}", waits_for(*waiting))
         }
         Event::Obtained(name) => format!("{name}: obtained"),
+        Event::Inserting(1) => "putting the challenge line into a vhost".to_owned(),
+        Event::Inserting(sites) => format!("putting the challenge line into {sites} vhosts"),
         Event::Deploying(1) => "deploying the certificate".to_owned(),
         Event::Deploying(sites) => format!("deploying {sites} certificates"),
-        Event::Reloaded => "nginx was told to reload; looking at what it serves".to_owned(),
+        Event::Reloaded => "nginx was told to reload".to_owned(),
         Event::Finished(site) if counts(site.outcome) => {
             format!("{}: {}", site.domain(), site.outcome.as_str())
         }
@@ -195,6 +200,7 @@ fn log(event: &Event<'_>) {
         Event::Checking(domain) => tracing::info!(%domain, "checking"),
         Event::Ordering(domain, waiting) => tracing::info!(%domain, "{}", waits_for(*waiting)),
         Event::Obtained(domain) => tracing::info!(%domain, "obtained"),
+        Event::Inserting(sites) => tracing::info!(sites, "putting the challenge line into vhosts"),
         Event::Deploying(sites) => tracing::info!(sites, "deploying"),
         Event::Reloaded => tracing::info!("told nginx to reload"),
         Event::Recovering(deployments) => {

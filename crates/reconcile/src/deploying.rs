@@ -92,7 +92,6 @@ impl Batch {
 /// Makes the changes and reloads nginx once; does not look at what is served yet.
 pub(crate) async fn deploy<W: World>(world: &W, jobs: Vec<Job>) -> Deployed {
     let mut deployed = Deployed::default();
-    world.observer().saw(Event::Deploying(jobs.len()));
     let mut queue = vec![jobs];
     let mut base_is_good = false;
     while let Some(jobs) = queue.pop() {

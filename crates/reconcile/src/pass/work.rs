@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use renewal::name::Name;
 use renewal::plan::{Action, Remembered};
-use renewal::ports::{Clock as _, Host as _, Known, Staged};
+use renewal::ports::{Clock as _, Event, Host as _, Known, Observer as _, Staged};
 use renewal::report::SiteReport;
 use renewal::retry::{Attempts, Blame};
 use renewal::site::Site;
@@ -227,6 +227,7 @@ impl<W: World> Work<W> {
                 serves: staged.certificate.sha256,
             },
         });
+        self.world.observer().saw(Event::Deploying(obtained.len()));
         let mut deployed = deploy(&*self.world, jobs.collect()).await;
         self.reloads += deployed.reloads;
         let mut seen = verify(&*self.world, &mut deployed.batches, &self.known).await;

@@ -30,6 +30,8 @@ pub enum Event<'a> {
     Obtained(&'a Name),
     /// Certificates of so many sites are being deployed.
     Deploying(usize),
+    /// Our line is being put into the vhosts of so many sites.
+    Inserting(usize),
     /// nginx was told to reload.
     Reloaded,
     /// A deployment from an earlier run is finished first.

@@ -35,11 +35,13 @@ pub(super) async fn play(session: &Session, stage: &Stage) -> Result<(), Command
     heading(session, 3, "The unattended run renews what is due, and touches nothing else");
     stage.clpctl(session, &["site:renew-certificates"], 0).await?;
 
-    heading(session, 4, "A second run has nothing to do: no request to the CA, no reload, no changed file");
+    heading(session, 4, "A second run has nothing to do: no order, no reload, no changed file");
     let before = stage.ca().requests().total();
     stage.clpctl(session, &["site:renew-certificates"], 0).await?;
     let asked = stage.ca().requests().total() - before;
-    say(&format!("{FAINT}The CA counted {asked} requests, all of them for its renewal windows.{FAINT:#}"));
+    say(&format!(
+        "{FAINT}The CA counted {asked} requests: when it would like the newest certificate renewed.{FAINT:#}"
+    ));
 
     heading(session, 5, "One site's DNS name disappears, and its renewal is tried");
     stage.forget_name(sites::STATIC);

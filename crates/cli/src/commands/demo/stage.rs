@@ -160,10 +160,9 @@ fn write_sites(folder: &Path, ports: Ports) -> io::Result<()> {
     for name in ["sites", "scratch", "htdocs"] {
         std::fs::create_dir(folder.join(name))?;
     }
-    let names = sites::ALL.map(str::to_owned);
-    let placeholder = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
-    write(&folder.join("placeholder.crt"), &placeholder.cert.pem())?;
-    write(&folder.join("placeholder.key"), &placeholder.signing_key.serialize_pem())?;
+    let (certificate, key) = placeholder().map_err(io::Error::other)?;
+    write(&folder.join("placeholder.crt"), &certificate.pem())?;
+    write(&folder.join("placeholder.key"), &key.serialize_pem())?;
     for domain in sites::ALL {
         let root = folder.join("htdocs").join(domain);
         std::fs::create_dir(&root)?;
@@ -171,6 +170,16 @@ fn write_sites(folder: &Path, ports: Ports) -> io::Result<()> {
         write(&folder.join("sites").join(format!("{domain}.conf")), &vhost(domain, folder, ports))?;
     }
     write(&folder.join("nginx.conf"), &nginx_conf(folder))
+}
+
+/// Makes the kind of certificate that a distribution puts on a new machine.
+fn placeholder() -> Result<(rcgen::Certificate, rcgen::KeyPair), rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut parameters = rcgen::CertificateParams::new(sites::ALL.map(str::to_owned))?;
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, "a placeholder");
+    parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2036, 1, 1);
+    Ok((parameters.self_signed(&key)?, key))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the demo's folder goes away; nothing in it must survive a crash")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use renewal::finding::Finding;
 use renewal::name::Name;
-use renewal::ports::Host as _;
+use renewal::ports::{Event, Host as _, Observer as _};
 use renewal::report::SiteReport;
 use renewal::retry::Blame;
 
@@ -96,6 +96,7 @@ impl<W: World> Work<W> {
                 thumbprint: need.thumbprint.clone(),
             },
         });
+        self.world.observer().saw(Event::Inserting(waiting.len()));
         let mut deployed = deploy(&*self.world, jobs.collect()).await;
         self.reloads += deployed.reloads;
         for (due, need) in waiting {
