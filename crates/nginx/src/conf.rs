@@ -20,3 +20,5 @@ pub mod listen;
 pub mod challenge;
 pub mod tls;
 pub mod server;
+#[cfg(test)]
+mod real;

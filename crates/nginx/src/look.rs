@@ -276,3 +276,8 @@ impl Look {
 fn path_of(value: &[u8], base: &Path) -> Option<PathBuf> {
     (!value.contains(&b'$')).then(|| base.join(OsStr::from_bytes(value)))
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod real;
