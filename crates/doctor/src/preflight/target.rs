@@ -134,14 +134,14 @@ pub fn follow(
 
 fn check_port(target: &Target, settings: &Settings) -> Result<(), Refusal> {
     let mut allowed = vec![usual_port(false), usual_port(true)];
-    if settings.private_ca {
-        allowed.extend([settings.http_port, settings.https_port]);
+    for port in [settings.http_port, settings.https_port] {
+        if settings.private_ca && !allowed.contains(&port) {
+            allowed.push(port);
+        }
     }
     if allowed.contains(&target.port) {
         return Ok(());
     }
-    allowed.sort_unstable();
-    allowed.dedup();
     Err(Refusal::Port {
         port: target.port,
         allowed,
