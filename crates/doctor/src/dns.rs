@@ -28,6 +28,8 @@ pub struct Dns {
     servers: Arc<str>,
     permits: Semaphore,
     learnt: Mutex<HashMap<Name, Learnt>>,
+    /// When the servers were last found not to answer at all, and how.
+    dead: Mutex<Option<(Instant, Trouble)>>,
 }
 
 /// What DNS says about a name.
@@ -104,6 +106,7 @@ impl Dns {
             servers: asked.into(),
             permits: Semaphore::new(NAMES_AT_ONCE),
             learnt: Mutex::default(),
+            dead: Mutex::default(),
         }
     }
 
@@ -128,17 +131,30 @@ impl Dns {
         };
         // The semaphore is never closed; without a permit the server would merely be asked too much at once.
         let _permit = self.permits.acquire().await;
+        if let Some(trouble) = self.known_dead() {
+            return self.resolution(Err(trouble.clone()), Err(trouble));
+        }
         let (v4, v6) = tokio::join!(
             resolver.records(name, RecordType::A),
             resolver.records(name, RecordType::AAAA)
         );
         let timed_out = |answer: &Result<Vec<IpAddr>, Trouble>| *answer == Err(Trouble::Timeout);
-        let (mut v4, mut v6) = (v4, v6);
         if timed_out(&v4) && timed_out(&v6) && !resolver.answers().await {
             let trouble = Trouble::Unreachable("no answer in time, about any name".to_owned());
-            (v4, v6) = (Err(trouble.clone()), Err(trouble));
+            *self.dead.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((Instant::now(), trouble.clone()));
+            return self.resolution(Err(trouble.clone()), Err(trouble));
         }
         self.resolution(v4.map(only_v4), v6.map(only_v6))
+    }
+
+    /// Says whether the servers were found dead a moment ago, so that not every name has to wait for them.
+    fn known_dead(&self) -> Option<Trouble> {
+        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = dead
+            .as_ref()
+            .filter(|(since, _)| since.elapsed() < DEAD_FOR);
+        fresh.map(|(_, trouble)| trouble.clone())
     }
 
     fn resolution(
@@ -290,6 +306,9 @@ const TRIES: u32 = 2;
 
 /// How long what was learnt counts: long enough for the probes of one site, short enough for one who mends.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// How long servers that did not answer are taken for dead.
+const DEAD_FOR: Duration = Duration::from_secs(10);
 
 /// Two questions each; more in flight, and small resolvers drop them.
 const NAMES_AT_ONCE: usize = 16;

@@ -106,12 +106,7 @@ impl Preflight {
         let (usable, left_out): (Vec<IpAddr>, Vec<IpAddr>) = resolution
             .addresses()
             .partition(|address| self.settings.private_ca || is_public(*address));
-        let first = Target {
-            tls: false,
-            host: probe.name.clone(),
-            port: self.settings.http_port,
-            path: format!("/.well-known/acme-challenge/{}", probe.token),
-        };
+        let first = Target::challenge(probe.name.clone(), self.settings.http_port, &probe.token);
         let fetches = usable
             .into_iter()
             .take(ADDRESSES_MAX)

@@ -34,6 +34,17 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns where the CA begins (RFC 8555 section 8.3).
+    #[must_use]
+    pub fn challenge(host: Name, port: u16, token: &str) -> Self {
+        Self {
+            tls: false,
+            host,
+            port,
+            path: encode(&format!("/.well-known/acme-challenge/{token}")),
+        }
+    }
+
     /// Returns what the `Host` header says; the usual port is left out, as browsers do.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -49,10 +60,12 @@ impl Target {
     }
 }
 
+/// For people: a path that is a page long is cut.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        let path = shorten(&self.path);
+        write!(f, "{scheme}://{}{path}", self.authority())
     }
 }
 
@@ -122,6 +135,9 @@ pub fn follow(
     let target = resolve(from, location.ok_or(Refusal::NoLocation)?)?;
     check_port(&target, settings)?;
     check_host(&target, settings)?;
+    if target.path.len() > REQUEST_BYTES_MAX {
+        return Err(Refusal::NoUrl("no server would read one so long"));
+    }
     let path_bytes = target.path.split('?').next().map_or(0, str::len);
     if path_bytes > PATH_BYTES_MAX {
         return Err(Refusal::TooLong(path_bytes));
@@ -134,14 +150,14 @@ pub fn follow(
 
 fn check_port(target: &Target, settings: &Settings) -> Result<(), Refusal> {
     let mut allowed = vec![usual_port(false), usual_port(true)];
-    if settings.private_ca {
-        allowed.extend([settings.http_port, settings.https_port]);
+    for port in [settings.http_port, settings.https_port] {
+        if settings.private_ca && !allowed.contains(&port) {
+            allowed.push(port);
+        }
     }
     if allowed.contains(&target.port) {
         return Ok(());
     }
-    allowed.sort_unstable();
-    allowed.dedup();
     Err(Refusal::Port {
         port: target.port,
         allowed,
@@ -175,7 +191,7 @@ fn resolve(from: &Target, location: &[u8]) -> Result<Target, Refusal> {
     let (tls, rest) = match scheme(text) {
         Some(("http", rest)) => (false, rest),
         Some(("https", rest)) => (true, rest),
-        Some((other, _)) => return Err(Refusal::Scheme(other.to_owned())),
+        Some((other, _)) => return Err(Refusal::Scheme(shorten(other))),
         None => (from.tls, text),
     };
     if let Some(rest) = rest.strip_prefix("//") {
@@ -247,7 +263,7 @@ fn host_and_port(authority: &str) -> Result<(Name, Option<u16>), Refusal> {
         return Err(Refusal::NoHost);
     }
     if authority.ends_with(MISSING_SLASH) {
-        return Err(Refusal::MissingSlash(authority.to_owned()));
+        return Err(Refusal::MissingSlash(shorten(authority)));
     }
     let port = match port {
         None | Some("") => None,
@@ -315,6 +331,14 @@ fn encode(path: &str) -> String {
     encoded
 }
 
+/// Keeps a sentence readable when a stranger's word is a page long.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(WORD_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn usual_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
@@ -329,6 +353,12 @@ const REDIRECTS_MAX: usize = 10;
 
 /// Let's Encrypt's bound for the path of a redirect, in bytes.
 const PATH_BYTES_MAX: usize = 2000;
+
+/// Our own bound for path and query together, in bytes; nginx reads 8,192 for the whole line.
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// A host name is no longer than that (RFC 1035 section 2.3.4).
+const WORD_CHARACTERS_MAX: usize = 253;
 
 /// How a host ends when `https://example.com` and `/.well-known/…` were joined without the slash.
 const MISSING_SLASH: &str = ".well-known";

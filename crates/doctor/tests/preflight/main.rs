@@ -164,7 +164,7 @@ fn redirects_that_are_not() {
     check(
         "to-port-1.test",
         expect![[r#"
-        challenge-redirect-port: to-port-1.test redirects the challenge to port 1, where the CA does not go: the CA follows to the ports 80, 443, HTTPS, HTTP, not 1.
+        challenge-redirect-port: to-port-1.test redirects the challenge to port 1, where the CA does not go: the CA follows to the ports 80, 443, HTTP, HTTPS, not 1.
           http://to-port-1.test:HTTP/.well-known/acme-challenge/TOKEN at 127.0.0.1:HTTP: 301 to “http://plain.test:1/”"#]],
     );
     check(
@@ -323,6 +323,18 @@ async fn a_hundred_names_are_probed_at_the_same_time() {
     assert_eq!(answers.iter().find(in_time), None);
     // One after another they would take a hundred times the patience.
     assert!(start.elapsed() < SHORT * 50);
+}
+
+#[tokio::test]
+async fn a_dead_resolver_is_not_waited_for_by_every_name() {
+    let world = World::start().await.without_dns();
+    let start = Instant::now();
+    let names: Vec<String> = (0..1000).map(|number| format!("a-{number}.test")).collect();
+    let answers = futures_util::future::join_all(names.iter().map(|name| world.probe(name))).await;
+    let answered = |answer: &&String| !answer.starts_with("resolver-unreachable");
+    assert_eq!(answers.iter().find(answered), None);
+    // Sixteen at a time, each with its own patience, they would take sixty times that.
+    assert!(start.elapsed() < SHORT * 30);
 }
 
 #[tokio::test]

@@ -97,6 +97,8 @@ async fn talk(
             // As nginx answers one who speaks TLS to a plain port.
             Ok(TLS_HANDSHAKE) if head.is_empty() => {
                 let _ = send(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                // To close with something unread would reset the connection before the client has read.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
                 return;
             }
             Ok(byte) => head.push(byte),

@@ -4,8 +4,9 @@
 //! ours. A migration that was released is never changed: another one is added.
 
 use std::path::Path;
+use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::OpenError;
 use super::trouble::Answer;
@@ -46,7 +47,7 @@ pub(super) fn version(connection: &Connection) -> Answer<i64> {
 pub(super) fn prepare(connection: &mut Connection) -> Answer<()> {
     // Heeded only while the file is empty.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    switch_to_wal(connection)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
     if version(connection)? == KNOWN {
         return Ok(());
@@ -65,6 +66,25 @@ pub(super) fn prepare(connection: &mut Connection) -> Answer<()> {
     Ok(())
 }
 
+/// Switches the file to WAL mode, once in its life.
+///
+/// SQLite does not wait when another process is switching at this moment, so we do.
+fn switch_to_wal(connection: &Connection) -> Answer<()> {
+    let mut tries = 0;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && tries < SWITCH_TRIES =>
+            {
+                tries += 1;
+                std::thread::sleep(SWITCH_PAUSE);
+            }
+            answer => return Ok(answer?),
+        }
+    }
+}
+
 fn is_empty(connection: &Connection) -> Answer<bool> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -77,6 +97,10 @@ fn pragma(connection: &Connection, name: &str) -> Answer<i64> {
 
 /// "clpc".
 const APPLICATION_ID: i64 = 0x636c_7063;
+
+/// Switching takes milliseconds; together five seconds, as every other wait for a lock.
+const SWITCH_TRIES: u32 = 500;
+const SWITCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// Larger than usual: most of what is read is read whole.
 const PAGE_BYTES: i64 = 8192;

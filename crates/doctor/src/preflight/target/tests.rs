@@ -13,12 +13,7 @@ fn settings(private_ca: bool) -> Settings {
 }
 
 fn start() -> Target {
-    Target {
-        tls: false,
-        host: Name::parse("a.example.com").unwrap(),
-        port: 80,
-        path: "/.well-known/acme-challenge/TOKEN".to_owned(),
-    }
+    Target::challenge(Name::parse("a.example.com").unwrap(), 80, "TOKEN")
 }
 
 /// The single place that calls `follow`: from the first fetch, by a public CA's rules.
@@ -153,6 +148,22 @@ fn broken_locations() {
 }
 
 #[test]
+fn what_a_stranger_wrote_does_not_fill_the_page() {
+    let long = "x".repeat(10_000);
+    for location in [
+        format!("{long}://a/"),
+        format!("//a.{long}.well-known/"),
+        format!("/?{long}"),
+    ] {
+        let text = match follow(&[start()], 301, Some(location.as_bytes()), &settings(false)) {
+            Ok(target) => target.to_string(),
+            Err(refusal) => refusal.to_string(),
+        };
+        assert!(text.len() < 400, "{text}");
+    }
+}
+
+#[test]
 fn places_the_ca_does_not_go() {
     check(
         "ftp://a.example.com/",
@@ -228,4 +239,21 @@ fn ten_redirects_are_followed_and_not_eleven() {
             "the CA follows 10 redirects, and there are more".to_owned()
         )
     );
+}
+
+#[test]
+fn whatever_the_location_the_request_can_be_made() {
+    let huge = format!("/?{}", "ü".repeat(40_000)).into_bytes();
+    let bytes = (0..=u8::MAX).map(|byte| [b"/a", &[byte][..], b"//?b", &[byte], b"?c/.."].concat());
+    let mut made = 0;
+    for location in bytes.chain([huge, b"////".to_vec(), b"//a.example.com?".to_vec()]) {
+        if let Ok(target) = follow(&[start()], 301, Some(&location), &settings(false)) {
+            let uri: hyper::Uri = target.path.parse().unwrap();
+            assert_eq!(uri.path_and_query().unwrap().as_str(), target.path);
+            made += 1;
+        }
+    }
+    assert!(made > 90, "{made}");
+    let odd = Target::challenge(Name::parse("a.example.com").unwrap(), 80, "a b\r\nü");
+    assert_eq!(odd.path, "/.well-known/acme-challenge/a%20b%0D%0A%C3%BC");
 }
