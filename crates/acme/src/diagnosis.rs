@@ -129,7 +129,7 @@ fn one(problem: &Problem, name: &str) -> Diagnosis {
         .flatten();
     let row = limited
         .or_else(|| row::find(orders::ROWS.iter().chain(validations::ROWS), detail.core))
-        .unwrap_or_else(|| kinds::of(problem));
+        .unwrap_or_else(|| kinds::of_request(problem));
     let mut diagnosis = row.diagnose(&row::Seen {
         name: if name.is_empty() {
             detail.quoted_name().unwrap_or(THE_SITE)

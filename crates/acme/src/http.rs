@@ -3,7 +3,7 @@
 //! One pool of TLS connections for all CAs. Every exchange has a deadline and every reply a largest size;
 //! redirects are not followed, for RFC 8555 knows none, and a signed request must not be carried elsewhere.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,36 +195,28 @@ pub fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
 }
 
 fn classify(error: &hyper_util::client::legacy::Error) -> HttpFailure {
-    let mut causes = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(cause) = tls_cause(cause) {
-            return HttpFailure::NotTrusted(cause);
-        }
-        causes.push(cause.to_string());
-        source = cause.source();
+    let mut deepest: &(dyn Error + 'static) = error;
+    while let Some(cause) = cause_of(deepest) {
+        deepest = cause;
     }
-    let cause = causes.pop().unwrap_or_else(|| error.to_string());
+    if let Some(rustls::Error::InvalidCertificate(verdict)) = deepest.downcast_ref() {
+        return HttpFailure::NotTrusted(verdict.to_string());
+    }
     if error.is_connect() {
-        HttpFailure::NoConnection(cause)
+        HttpFailure::NoConnection(deepest.to_string())
     } else {
-        HttpFailure::Broken(cause)
+        HttpFailure::Broken(deepest.to_string())
     }
 }
 
-/// Finds the verdict on the CA's certificate, which `std::io::Error` wraps without showing it as its source.
-fn tls_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let inner = cause
+/// Returns the cause; `std::io::Error` hides the one that it wraps.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
-    let verdict = match inner {
-        Some(inner) => inner.downcast_ref::<rustls::Error>(),
-        None => cause.downcast_ref::<rustls::Error>(),
-    };
-    match verdict {
-        Some(rustls::Error::InvalidCertificate(verdict)) => Some(verdict.to_string()),
-        _ => None,
-    }
+    wrapped
+        .map(|wrapped| wrapped as &(dyn Error + 'static))
+        .or_else(|| error.source())
 }
 
 /// The time to reach an address; several are tried.

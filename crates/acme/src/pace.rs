@@ -1,8 +1,8 @@
 //! How long until the CA has probably done it?
 //!
 //! A CA on the same machine validates in milliseconds, a public one in seconds. Asking too early costs a request,
-//! asking too late costs time. So the first question waits for as long as it took lately, and later ones for
-//! half of what has passed. What the CA itself wishes (Retry-After) goes before.
+//! asking too late costs time. So the first question waits for as long as it took lately, the second for a quarter
+//! of that, and each further one for twice as long. What the CA itself wishes (Retry-After) goes before.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub(crate) struct Pace {
 /// One wait.
 pub(crate) struct Poll<'a> {
     pace: &'a Pace,
+    usual: Duration,
     since: Instant,
     asked: u32,
     obeyed: bool,
@@ -37,6 +38,7 @@ impl Pace {
         let since = Instant::now();
         Poll {
             pace: self,
+            usual: Duration::from_micros(u64::from(self.usual.load(Ordering::Relaxed))),
             since,
             asked: 0,
             obeyed: false,
@@ -67,12 +69,9 @@ impl Poll<'_> {
             .filter(|wish| wish.is_positive())
             .and_then(|wish| Duration::try_from(wish).ok());
         self.obeyed |= wish.is_some();
-        let pause = wish.unwrap_or_else(|| {
-            if self.asked == 0 {
-                Duration::from_micros(u64::from(self.pace.usual.load(Ordering::Relaxed)))
-            } else {
-                (self.since.elapsed() / 2).clamp(SHORTEST, LONGEST)
-            }
+        let pause = wish.unwrap_or_else(|| match self.asked {
+            0 => self.usual,
+            asked => (self.usual / 4 * 2_u32.saturating_pow(asked - 1)).clamp(SHORTEST, LONGEST),
         });
         self.asked += 1;
         let at = Instant::now() + pause;

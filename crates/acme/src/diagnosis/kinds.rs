@@ -15,6 +15,15 @@ pub(super) fn of(problem: &Problem) -> &'static Row {
         .unwrap_or(&OTHER)
 }
 
+/// Finds the row of the kind of a request's problem, where `unauthorized` is about the account.
+pub(super) fn of_request(problem: &Problem) -> &'static Row {
+    if problem.is("unauthorized") {
+        &NOT_ALLOWED
+    } else {
+        of(problem)
+    }
+}
+
 /// Finds the row of a reply that has a status and nothing else.
 pub(super) fn of_status(status: StatusCode) -> &'static Row {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
@@ -30,6 +39,15 @@ static BUSY: Row = Row {
     finding: FindingName::CaBusy,
     explanation: "the CA is overloaded or out of order",
     fix: "Nothing: clpctl tries again by itself. The CA's status page may know more.",
+    ..Row::CA
+};
+
+static NOT_ALLOWED: Row = Row {
+    class: "NOT_ALLOWED",
+    explanation: "the CA does not allow our account to do this",
+    fix: "The CA's own text says why; `clpctl account:show` tells which account it is.",
+    blame: Blame::Host,
+    retry: Retry::AfterPerson,
     ..Row::CA
 };
 

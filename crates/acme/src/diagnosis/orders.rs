@@ -115,6 +115,14 @@ pub(super) static ROWS: &[Row] = &[
         ..HOST
     },
     Row {
+        pattern: "Account has been deactivated",
+        class: "ACCOUNT_GONE",
+        finding: FindingName::AccountGone,
+        explanation: "our account at the CA was deactivated or revoked",
+        fix: "If that was you, remove its file (`clpctl account:show` names it), and clpctl makes a new one. If it was the CA, ask it why.",
+        ..HOST
+    },
+    Row {
         pattern: "Service busy",
         class: "CA_BUSY",
         finding: FindingName::CaBusy,
