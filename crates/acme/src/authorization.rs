@@ -155,7 +155,7 @@ impl Client {
         let name = request
             .names
             .iter()
-            .find(|name| name.as_str().eq_ignore_ascii_case(&identifier.value));
+            .find(|name| identifier.stands_for(name));
         let Some(name) = name else {
             return Err(failure::malformed(format!(
                 "an authorization is for “{}”",
@@ -257,8 +257,8 @@ impl Client {
         uri: &Uri,
         told: Told<'_>,
     ) -> Result<(Authorization, Option<jiff::SignedDuration>), RequestError> {
-        let reply = self.signed(Question::look(uri), told).await?;
-        Ok((self.json(uri, &reply)?, self.wish(&reply)))
+        let (authorization, reply) = self.signed_json(Question::look(uri), told).await?;
+        Ok((authorization, self.wish(&reply)))
     }
 
     /// Reads why a validation failed.

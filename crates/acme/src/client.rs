@@ -182,6 +182,9 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
+        if is_web_page(&reply) {
+            return Err(not_acme("a web page".to_owned()));
+        }
         Directory::read(&uri, &reply.body)
             .map_err(|fault| not_acme(format!("something else ({fault})")))
     }
@@ -227,6 +230,27 @@ impl Client {
                     .await
             }
             other => other,
+        }
+    }
+
+    /// As [`Client::signed`], and reads the answer. One that makes no sense is asked for again: a proxy's page, say,
+    /// or half a document. What was done at the CA is not undone by it, and the next answer tells.
+    pub(crate) async fn signed_json<T: DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+        told: Told<'_>,
+    ) -> Result<(T, Reply), RequestError> {
+        let mut again = AFTER_NONSENSE.iter();
+        loop {
+            let reply = self.signed(question, told).await?;
+            match (Self::json(question.uri, &reply), again.next()) {
+                (Ok(value), _) => return Ok((value, reply)),
+                (Err(error), Some(wait)) => {
+                    tracing::warn!(target: "acme", url = %question.uri, again = true, "{error}");
+                    tokio::time::sleep(*wait).await;
+                }
+                (Err(error), None) => return Err(error),
+            }
         }
     }
 
@@ -348,7 +372,7 @@ impl Client {
             let error = RequestError::NotAcme {
                 url: uri.to_string(),
                 what: format!("{what} ({status})"),
-                wanted: if uri.to_string() == *self.ca.0 {
+                wanted: if *uri == *self.ca.0 {
                     "directory"
                 } else {
                     "reply"
@@ -382,11 +406,7 @@ impl Client {
     }
 
     /// Reads the JSON of a reply.
-    pub(crate) fn json<T: DeserializeOwned>(
-        &self,
-        uri: &Uri,
-        reply: &Reply,
-    ) -> Result<T, RequestError> {
+    fn json<T: DeserializeOwned>(uri: &Uri, reply: &Reply) -> Result<T, RequestError> {
         if is_web_page(reply) {
             return Err(RequestError::NotAcme {
                 url: uri.to_string(),
@@ -450,6 +470,9 @@ fn nonce(headers: &HeaderMap) -> Option<String> {
 fn is_web_page(reply: &Reply) -> bool {
     reply.body.trim_ascii_start().starts_with(b"<")
 }
+
+/// The waits after answers that make no sense.
+const AFTER_NONSENSE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// The kind of reply that nearly all resources have.
 pub(crate) const JSON: &str = "application/json, application/problem+json";

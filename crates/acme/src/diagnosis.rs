@@ -142,6 +142,12 @@ fn one(problem: &Problem, name: &str) -> Diagnosis {
         evidence: evidence(problem, &[]),
     });
     diagnosis.retry_at = told_moment(problem);
+    if let (Some(page), Some(first)) = (
+        limits::unpause_page(problem),
+        diagnosis.findings.first_mut(),
+    ) {
+        first.fix = format!("{} The page: {page}", first.fix);
+    }
     diagnosis
 }
 

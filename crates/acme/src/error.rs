@@ -63,4 +63,9 @@ impl RequestError {
             Self::NotOffered(_) | Self::Account(_) | Self::Signature(_) => false,
         }
     }
+
+    /// Says whether there was an answer, but none of ACME's.
+    pub(crate) fn makes_no_sense(&self) -> bool {
+        matches!(self, Self::NotAcme { .. } | Self::Malformed { .. })
+    }
 }

@@ -83,7 +83,8 @@ impl Client {
         };
         let order = match self.look_at_order(&uri, told).await {
             Ok((order, _)) => order,
-            Err(error) if error.passes() => return Err(error),
+            // What answers in another way than ACME's will not fulfil it either.
+            Err(error) if error.passes() && !error.makes_no_sense() => return Err(error),
             Err(_) => return Ok(None),
         };
         let useful = order.status != OrderStatus::Invalid && order.is_for(&request.names);

@@ -46,13 +46,11 @@ pub(crate) struct Placed {
 impl Order {
     /// Says whether the order is for exactly the wanted names.
     pub(crate) fn is_for(&self, names: &renewal::names::Names) -> bool {
-        let value = |name: &renewal::name::Name| Identifier::of(name).value;
         self.identifiers.len() == names.as_slice().len()
             && names.iter().all(|name| {
-                let wanted = value(name);
-                self.identifiers
-                    .iter()
-                    .any(|identifier| identifier.value.eq_ignore_ascii_case(&wanted))
+                let wanted = Identifier::of(name).value;
+                let mut values = self.identifiers.iter().map(|identifier| &identifier.value);
+                values.any(|value| value.eq_ignore_ascii_case(&wanted))
             })
     }
 }
@@ -83,21 +81,21 @@ impl Client {
             .replaces
             .as_ref()
             .filter(|_| directory.renewal_info.is_some());
-        let reply = match replaces {
+        let (order, reply) = match replaces {
             None => {
-                self.signed(Question::act(&directory.new_order, &plain), told)
+                self.signed_json(Question::act(&directory.new_order, &plain), told)
                     .await?
             }
             Some(id) => {
                 payload["replaces"] = json!(id.0);
                 let with = payload.to_string();
                 match self
-                    .signed(Question::act(&directory.new_order, &with), told)
+                    .signed_json(Question::act(&directory.new_order, &with), told)
                     .await
                 {
                     Err(error) if may_be_about_replaces(&error) => {
                         tracing::info!(target: "acme", %error, "ordered without `replaces`");
-                        self.signed(Question::act(&directory.new_order, &plain), told)
+                        self.signed_json(Question::act(&directory.new_order, &plain), told)
                             .await?
                     }
                     other => other?,
@@ -105,7 +103,6 @@ impl Client {
             }
         };
         let uri = self.location(&directory, &directory.new_order, &reply)?;
-        let order = self.json(&directory.new_order, &reply)?;
         Ok(Placed {
             uri,
             order,
@@ -119,8 +116,8 @@ impl Client {
         uri: &Uri,
         told: Told<'_>,
     ) -> Result<(Order, Option<jiff::SignedDuration>), RequestError> {
-        let reply = self.signed(Question::look(uri), told).await?;
-        Ok((self.json(uri, &reply)?, self.wish(&reply)))
+        let (order, reply) = self.signed_json(Question::look(uri), told).await?;
+        Ok((order, self.wish(&reply)))
     }
 
     /// Sends the certificate request (RFC 8555 section 7.4). Returns the order as it is then.
@@ -134,8 +131,8 @@ impl Client {
         told(Waiting::Issuance);
         let csr = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(csr);
         let payload = json!({"csr": csr}).to_string();
-        let reply = self.signed(Question::act(uri, &payload), told).await?;
-        Ok((self.json(uri, &reply)?, self.wish(&reply)))
+        let (order, reply) = self.signed_json(Question::act(uri, &payload), told).await?;
+        Ok((order, self.wish(&reply)))
     }
 }
 

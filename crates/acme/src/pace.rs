@@ -66,7 +66,7 @@ impl Poll<'_> {
     /// Waits before the next question; says whether there is time for one.
     pub(crate) async fn wait(&mut self, wish: Option<SignedDuration>) -> bool {
         let wish = wish
-            .filter(|wish| wish.is_positive())
+            .filter(SignedDuration::is_positive)
             .and_then(|wish| Duration::try_from(wish).ok());
         self.obeyed |= wish.is_some();
         let pause = wish.unwrap_or_else(|| match self.asked {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use http::HeaderMap;
 use http::header::LINK;
+use renewal::name::Name;
 use serde::{Deserialize, Serialize};
 
 /// A problem document.
@@ -54,16 +55,24 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    pub(crate) fn of(name: &renewal::name::Name) -> Self {
-        let kind = if name.address().is_some() {
-            "ip"
-        } else {
-            "dns"
+    /// Writes a name as ACME does; addresses in their canonical form (RFC 8738 section 3).
+    pub(crate) fn of(name: &Name) -> Self {
+        let (kind, value) = match name.address() {
+            Some(address) => ("ip", address.to_string()),
+            None => ("dns", name.to_string()),
         };
         Self {
             kind: kind.to_owned(),
-            value: name.as_str().to_owned(),
+            value,
         }
+    }
+
+    /// Says whether it stands for `name`. An authorization for a wildcard leaves the `*.` out (RFC 8555 section 7.1.4).
+    pub(crate) fn stands_for(&self, name: &Name) -> bool {
+        let wanted = Self::of(name).value;
+        let wanted = wanted.strip_prefix("*.").unwrap_or(&wanted);
+        let value = self.value.strip_prefix("*.").unwrap_or(&self.value);
+        value.eq_ignore_ascii_case(wanted)
     }
 }
 

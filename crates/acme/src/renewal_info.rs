@@ -69,10 +69,7 @@ fn senseless(why: impl std::fmt::Display) -> OrderFailure {
 
 /// Tells what passes from what lasts, which is what the blame stands for here.
 fn unanswered(error: RequestError) -> OrderFailure {
-    let lasts = match &error {
-        RequestError::NotAcme { .. } | RequestError::Malformed { .. } => true,
-        other => !other.passes(),
-    };
+    let lasts = error.makes_no_sense() || !error.passes();
     OrderFailure {
         blame: if lasts { Blame::Ca } else { Blame::Network },
         ..error.into()

@@ -63,7 +63,12 @@ impl<'a> Detail<'a> {
             .core
             .split_once(" for ")
             .and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
-        self.caa_for.or(quoted).or(looked_up.filter(is_name))
+        let refused = self.core.split_once("Cannot issue for \"");
+        let refused = refused.and_then(|(_, rest)| rest.split('"').next());
+        self.caa_for
+            .or(refused)
+            .or(quoted)
+            .or(looked_up.filter(is_name))
     }
 }
 

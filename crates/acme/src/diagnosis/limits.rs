@@ -16,6 +16,17 @@ pub fn is_pause(problem: &Problem) -> bool {
     row::find([&PAUSE], &problem.detail).is_some()
 }
 
+/// Returns the page on which a person can lift a pause. Its address opens it to anybody, so it is for the fix alone.
+pub(super) fn unpause_page(problem: &Problem) -> Option<&str> {
+    let (_, page) = problem
+        .detail
+        .split_once("isit: ")
+        .filter(|_| is_pause(problem))?;
+    page.split_whitespace()
+        .next()
+        .filter(|page| page.starts_with("https://"))
+}
+
 /// Returns the moment that a text names: `retry after 2026-01-02 15:04:05 UTC`.
 #[must_use]
 pub fn told_moment(problem: &Problem) -> Option<Timestamp> {
@@ -51,7 +62,7 @@ static PAUSE: Row = Row {
     blame: renewal::retry::Blame::Site,
     retry: Retry::AfterPerson,
     explanation: "the CA has paused this name for our account, because its validation failed for months",
-    fix: "Mend the name first (`clpctl site:doctor` says how), then open the link in the CA's text and unpause it. Or take the name off the site.",
+    fix: "Mend the name first (`clpctl site:doctor` says how), then open the CA's page and lift the pause there. Or take the name off the site.",
     ..Row::CA
 };
 

@@ -461,14 +461,14 @@ fn what_is_said_of_requests() {
         |problem| refusal(StatusCode::BAD_REQUEST, problem),
         &expect![[r#"
             NAME_BAD name-not-allowed Site Never: a.lan ends in no public top-level domain
-            NAME_BAD name-not-allowed Site Never: the site is a top-level domain
+            NAME_BAD name-not-allowed Site Never: com is a top-level domain
             NAME_BAD name-not-allowed Site Never: no public CA issues for a_b.test
             NAME_BAD name-not-allowed Site Never: no public CA issues for x.test
             NAME_BAD name-not-allowed Site Never: no public CA issues for x.test
             NAME_BAD name-not-allowed Site Never: no public CA issues for x.test
             NAME_BAD name-not-allowed Site Never: no public CA issues for xn--x.test
             NAME_BAD name-not-allowed Site Never: no public CA issues for x.test.
-            NAME_BAD name-not-allowed Site Never: the site has no dot, so it is no public name
+            NAME_BAD name-not-allowed Site Never: localhost has no dot, so it is no public name
             NAME_BAD name-not-allowed Site Never: no public CA issues for x..test
             NAME_BAD name-not-allowed Site Never: no public CA issues for ab--c.test
             POLICY_BLOCK name-not-allowed Site Never: the CA does not issue for bank.test, by its policy

@@ -1,13 +1,11 @@
 //! The client against pebble, Let's Encrypt's test CA.
 
-mod common;
-
 use std::path::PathBuf;
 
-use common::{Desk, Fault, authorities, request};
+use crate::desk::{Both, Desk, Fault, authorities, request};
 use renewal::finding::FindingName;
 use renewal::policy::Ca;
-use renewal::ports::{Authority as _, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
+use renewal::ports::{Authority as _, Issued, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
 use testkit::pebble::{Pebble, Settings};
 use x509::chain::Chain;
@@ -158,29 +156,6 @@ async fn many_orders_share_account_and_nonces() {
     assert!(requests.of_orders() <= 20 * 8, "{requests:?}");
 }
 
-/// A desk for one order whose challenges another one answers.
-struct Both<'a>(&'a Desk, Desk);
-
-impl OrderDesk for Both<'_> {
-    fn placed(&self, url: &str) {
-        OrderDesk::placed(&self.1, url);
-    }
-    fn waiting(&self, waiting: Waiting) {
-        OrderDesk::waiting(&self.1, waiting);
-    }
-    async fn present(
-        &self,
-        name: &renewal::name::Name,
-        token: &str,
-        answer: &str,
-    ) -> Result<(), renewal::ports::PresentError> {
-        self.0.present(name, token, answer).await
-    }
-    async fn withdraw(&self, name: &renewal::name::Name, token: &str) {
-        self.0.withdraw(name, token).await;
-    }
-}
-
 #[tokio::test]
 async fn three_refused_nonces_in_ten_fail_nothing() {
     let world = World::new(|settings| settings.rejected_nonces(30));
@@ -284,7 +259,7 @@ async fn a_failed_validation_names_its_cause_and_its_name() {
         );
         assert_eq!(
             failure.failed_names,
-            [common::names("a.test").domain().clone()]
+            [crate::desk::names("a.test").domain().clone()]
         );
         assert!(!failure.resumable);
         assert!(

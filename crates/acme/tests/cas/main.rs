@@ -1,0 +1,5 @@
+//! The client against whole CAs: one that no one here wrote, and one that misbehaves on demand.
+
+mod desk;
+mod pebble;
+mod faults;
