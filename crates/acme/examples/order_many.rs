@@ -12,8 +12,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use acme::{Authorities, Settings};
 use futures_util::StreamExt as _;
@@ -21,7 +21,9 @@ use renewal::certificate::KeyType;
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::Ca;
-use renewal::ports::{Authority as _, OrderDesk, OrderRequest, PresentError, Waiting};
+use renewal::ports::{
+    Authority as _, OrderDesk, OrderFailure, OrderRequest, PresentError, Waiting,
+};
 use testkit::pebble::Pebble;
 
 /// The responder answers every token, so nothing is put in place.
@@ -72,44 +74,14 @@ async fn measure(count: usize, in_flight: usize) {
     let authorities =
         Authorities::new(settings, jiff::Timestamp::now).expect("the settings are good");
     let ca = Ca(pebble.directory().into());
-    let thumbprint = authorities
-        .thumbprint(&ca)
-        .await
-        .expect("an account can be made");
-    let me = std::env::current_exe().expect("this program has a path");
-    let responder = Command::new(me)
-        .args(["respond", &port.to_string(), &thumbprint])
-        .spawn();
-    let mut responder = responder.expect("the responder starts");
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    let before = pebble.requests();
+    let thumbprint = authorities.thumbprint(&ca).await;
+    let mut responder = start_responder(port, &thumbprint.expect("an account can be made")).await;
+    let before = pebble.requests().total();
     let (start, cpu) = (Instant::now(), cpu_seconds());
-    let orders = (0..count).map(|index| {
-        let (authorities, ca) = (&authorities, &ca);
-        async move {
-            let key = authorities
-                .make_key(KeyType::EcdsaP256)
-                .await
-                .expect("a key can be made");
-            let name = Name::parse(&format!("n{index}.a.test")).expect("it is a name");
-            let request = OrderRequest {
-                ca: ca.clone(),
-                names: Names::from(name),
-                key,
-                profile: None,
-                replaces: None,
-                resume: None,
-            };
-            let start = Instant::now();
-            authorities
-                .order(&request, &Stateless)
-                .await
-                .map(|_| start.elapsed())
-        }
-    });
-    let outcomes: Vec<_> = futures_util::stream::iter(orders.collect::<Vec<_>>())
+    let orders: Vec<_> = (0..count)
+        .map(|index| order(&authorities, &ca, index))
+        .collect();
+    let outcomes: Vec<_> = futures_util::stream::iter(orders)
         .buffer_unordered(in_flight)
         .collect()
         .await;
@@ -122,20 +94,47 @@ async fn measure(count: usize, in_flight: usize) {
         println!("{} failed: {failure:?}", failures.len());
         pebble.assert_well();
     }
-    let after = pebble.requests();
+    let requests = pebble.requests();
     let per = |value: f64| value / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let requests = u32::try_from(after.total() - before.total()).unwrap_or(u32::MAX);
+    let asked = u32::try_from(requests.total() - before).unwrap_or(u32::MAX);
     println!(
-        "{count} certificates, {in_flight} in flight: {wall:.2} s, {:.0} a second, {:.2} ms CPU and {:.2} requests each, new nonces {}, median {:?}",
+        "{count} certificates, {in_flight} in flight: {wall:.2} s, {:.0} a second, {:.2} ms CPU and {:.2} requests each, median {:?}",
         1.0 / per(wall),
         per(cpu) * 1e3,
-        per(f64::from(requests)),
-        after.new_nonce,
+        per(f64::from(asked)),
         times
             .get(times.len() / 2)
             .and_then(|time| time.as_ref().ok())
     );
-    println!("{after:?}");
+    println!("{requests:?}");
+}
+
+/// Obtains one certificate; returns how long it took.
+async fn order(authorities: &Authorities, ca: &Ca, index: usize) -> Result<Duration, OrderFailure> {
+    let name = Name::parse(&format!("n{index}.a.test")).expect("it is a name");
+    let request = OrderRequest {
+        ca: ca.clone(),
+        names: Names::from(name),
+        key: authorities.make_key(KeyType::EcdsaP256).await?,
+        profile: None,
+        replaces: None,
+        resume: None,
+    };
+    let start = Instant::now();
+    authorities.order(&request, &Stateless).await?;
+    Ok(start.elapsed())
+}
+
+/// Starts this program once more, as the web server.
+async fn start_responder(port: u16, thumbprint: &str) -> Child {
+    let me = std::env::current_exe().expect("this program has a path");
+    let responder = Command::new(me)
+        .args(["respond", &port.to_string(), thumbprint])
+        .spawn();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    responder.expect("the responder starts")
 }
 
 /// Sums the time that all threads of this process have run.

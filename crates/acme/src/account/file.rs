@@ -198,7 +198,7 @@ fn slug(text: &str) -> String {
     };
     let slug: String = text.trim_matches('/').chars().map(kept).collect();
     match slug.trim_start_matches('.') {
-        "" => "root".to_owned(),
+        "" => "default".to_owned(),
         slug => slug.to_owned(),
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             path("https://ca.test"),
-            "/a/clpctl/ca.test/root/account.json"
+            "/a/clpctl/ca.test/default/account.json"
         );
         assert_eq!(
             path("https://ca.test/../../x"),

@@ -1,3 +1,5 @@
+//! Is a chain judged rightly, whole or broken?
+
 use expect_test::{Expect, expect};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 

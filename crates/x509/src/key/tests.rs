@@ -1,3 +1,5 @@
+//! Does a key fit its certificate and no other?
+
 use expect_test::{Expect, expect};
 use renewal::certificate::KeyType;
 use renewal::name::Name;
