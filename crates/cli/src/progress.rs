@@ -287,7 +287,7 @@ mod tests {
             a.test: ordering
             a.test: the CA is busy; asking again at 2026-02-01 12:34 UTC
             a.test: obtained
-            deploying 1 certificates
+            deploying the certificate
             nginx was told to reload; looking at what it serves
             a.test: renewed
         "#]]

@@ -256,13 +256,4 @@ key_type = \"rsa-2048\"
 ";
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect_file;
-
-    #[test]
-    fn the_reference_is_what_the_program_says() {
-        expect_file!["../../../docs/reference/commands.md"].assert_eq(&super::commands());
-        expect_file!["../../../docs/reference/configuration.md"].assert_eq(&super::configuration());
-        expect_file!["../../../docs/reference/findings.md"].assert_eq(&super::findings());
-    }
-}
+mod tests;

@@ -315,9 +315,9 @@ pub(crate) mod tests {
         let text = to_text(&look, &remembered, now(), Some(60));
         let text = anstream::adapter::strip_str(&text).to_string();
         expect![[r#"
-            SITE      CERTIFICATE  LEFT      DUE       ISSUER  MORE NAMES
-            a.test    valid        88 days   2026-03…  R11     www.a.tes…
-            due.test  due          18 days   now       R11"#]]
+            SITE          CERTIFICATE  LEFT      DUE           ISSUER  MORE NAMES
+            a.test        valid        88 days   2026-03-31    R11     www.a.test,…
+            due.test      due          18 days   now           R11"#]]
         .assert_eq(&text.lines().take(3).collect::<Vec<_>>().join("\n"));
     }
 

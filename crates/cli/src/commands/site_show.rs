@@ -337,11 +337,11 @@ mod tests {
               vhost          /etc/nginx/sites-enabled/a.test.conf:3
               document root  /home/a.test/htdocs
             served now
-              127.0.0.1:443         the certificate above\u{1b}[0m
-              [::1]:443             no handshake: connection refused\u{1b}[0m
+              127.0.0.1:443         ok    the certificate above
+              [::1]:443             wrong no handshake: connection refused
             versions on disk
-            * 3    by R11, ends 2026-05-01, in 88 days /etc/letsencrypt/archive/a.test/fullchain3.pem
-              2    cannot be read /etc/letsencrypt/archive/a.test/fullchain2.pem
+            * 3    by R11, ends 2026-05-01, in 88 days: /etc/letsencrypt/archive/a.test/fullchain3.pem
+              2    cannot be read: /etc/letsencrypt/archive/a.test/fullchain2.pem
             history
               2026-01-31 04:05 UTC  renewed version 3
             findings

@@ -336,8 +336,8 @@ mod tests {
                 width: None,
             },
             expect![[r#"
-                a.test  not due  A third of its life is left.
-                    Valid until 2026-05-02, 89 days; due on 2026-04-01.
+                a.test  not due
+                    Valid until 2026-05-02, 89 days; due on 2026-04-01: a third of its life is left.
                 1 site: 1 not due.
             "#]],
         );
