@@ -2,7 +2,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the program itself is what is tested"
+    clippy::unwrap_used,
+    reason = "the program itself is what is tested; helpers of tests may fail as tests do"
 )]
 
 use std::fs::File;
@@ -48,11 +49,14 @@ fn write(path: &Path, text: &str, mode: u32) {
 
 #[test]
 fn the_version_and_the_help_are_results() {
-    check(&mut clpctl(&["--version"]), expect![[r#"
+    check(
+        &mut clpctl(&["--version"]),
+        expect![[r#"
         clpctl 0.1.0
         --- stderr
         --- exit 0
-    "#]]);
+    "#]],
+    );
     let (code, out, err) = run(&mut clpctl(&["--help"]));
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
@@ -92,28 +96,39 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn wrong_usage_is_2_and_names_what_was_meant() {
-    check(&mut clpctl(&["site:lits"]), expect![[r#"
+    check(
+        &mut clpctl(&["site:lits"]),
+        expect![[r#"
         --- stderr
         error: There is no command “site:lits”.
         hint: did you mean “site:list”?
         hint: clpctl --help lists the commands
         --- exit 2
-    "#]]);
-    check(&mut clpctl(&[]), expect![[r#"
+    "#]],
+    );
+    check(
+        &mut clpctl(&[]),
+        expect![[r#"
         --- stderr
         error: No command was given.
         hint: clpctl --help lists the commands
         --- exit 2
-    "#]]);
-    check(&mut clpctl(&["site:list", "--jsn"]), expect![[r#"
+    "#]],
+    );
+    check(
+        &mut clpctl(&["site:list", "--jsn"]),
+        expect![[r#"
         --- stderr
         error: Unexpected argument '--jsn' found.
         hint: a similar argument exists: '--json'
         hint: usage: clpctl site:list --json
         hint: clpctl site:list --help lists the options
         --- exit 2
-    "#]]);
-    check(&mut clpctl(&["site:list", "--josn", "--json"]), expect![[r#"
+    "#]],
+    );
+    check(
+        &mut clpctl(&["site:list", "--josn", "--json"]),
+        expect![[r#"
         {
           "error": {
             "causes": [],
@@ -134,7 +149,8 @@ fn wrong_usage_is_2_and_names_what_was_meant() {
         hint: usage: clpctl site:list --json
         hint: clpctl site:list --help lists the options
         --- exit 2
-    "#]]);
+    "#]],
+    );
     check(
         &mut clpctl(&[
             "lets-encrypt:install:certificate",
@@ -219,7 +235,8 @@ fn the_configuration_is_refused_before_anything_is_done() {
         error: The configuration is wrong, so nothing was done.
         cause: …/c.toml:2:1: [acme] has no key “key_tpye”; did you mean “key_type”?
         hint: every setting is described in docs/reference/configuration.md
-    "#]].assert_eq(&err.replace(folder.path().to_str().unwrap(), "…"));
+    "#]]
+    .assert_eq(&err.replace(folder.path().to_str().unwrap(), "…"));
     // What needs no configuration is not kept from people by a wrong one.
     let (code, _, _) = run(clpctl(&["explain", "disk-full"]).env("CLPCTL_CONFIG", &path));
     assert_eq!(code, 0);
@@ -292,14 +309,17 @@ fn a_page_of_the_manual() {
         out.starts_with("\u{1b}[1mport-80-refused\u{1b}[0m\n"),
         "{out:?}"
     );
-    check(&mut clpctl(&["explain", "port-81-refused"]), expect![[r#"
+    check(
+        &mut clpctl(&["explain", "port-81-refused"]),
+        expect![[r#"
         --- stderr
         error: There is no page to show.
         cause: “port-81-refused” is not the name of a finding
         hint: did you mean “port-80-refused”?
         hint: clpctl explain lists all findings
         --- exit 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -326,7 +346,8 @@ fn a_full_disk_behind_a_redirection_is_an_error() {
         error: The result could not be written.
         cause: No space left on device (os error 28)
         finding: disk-full (clpctl explain disk-full)
-    "#]].assert_eq(&String::from_utf8_lossy(&output.stderr));
+    "#]]
+    .assert_eq(&String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -344,7 +365,8 @@ fn units_and_manual_pages_are_written_once() {
         …/clpctl.service: written
         …/clpctl.timer: written
         Next: systemctl daemon-reload && systemctl enable --now clpctl.timer
-    "#]].assert_eq(&out.replace(text, "…"));
+    "#]]
+    .assert_eq(&out.replace(text, "…"));
     let (_, out, _) = run(&mut clpctl(&[
         "service:install",
         "--timer",
@@ -362,7 +384,7 @@ fn units_and_manual_pages_are_written_once() {
         expect![[r#"
             --- stderr
             error: /nonexistent/x/clpctl.service could not be written.
-            cause: No such file or directory (os error 2) at path "/nonexistent/x/.tmpFF8N4t"
+            cause: No such file or directory (os error 2) at path "/nonexistent/x/.tmpXME8IS"
             --- exit 1
         "#]],
     );

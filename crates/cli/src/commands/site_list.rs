@@ -274,6 +274,7 @@ pub(crate) mod tests {
             last_at: time("2026-02-01T06:00:00Z"),
             retry_at: time("2026-02-02T06:00:00Z"),
             cause: "404".to_owned(),
+            line_tried_at: None,
         };
         let known = Remembered {
             attempts: Some(attempts),

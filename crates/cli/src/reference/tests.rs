@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use expect_test::expect_file;
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::Look;
-use renewal::report::{Outcome, Served};
+use renewal::report::Outcome;
 use serde_json::{Value, json};
 
 use crate::commands::service_status::{Schedule, Status};
@@ -14,7 +14,7 @@ use crate::commands::site_list::rows;
 use crate::commands::site_show::{Portrait, Version};
 use crate::errors::CommandError;
 use crate::output::document::ReportDocument;
-use crate::testing::{certificate, now, report, site, site_report, time};
+use crate::testing::{certificate, now, report, served, site, site_report, time};
 
 #[test]
 fn the_reference_is_what_the_program_says() {
@@ -27,7 +27,7 @@ fn the_reference_is_what_the_program_says() {
 /// Writes `docs/reference/json.md` from documents that the program makes.
 fn json_documents() -> String {
     let mut out = String::from(
-        "# JSON\n\nGenerated from the program; see CONTRIBUTING.md.\n\n\
+        "# JSON\n\nGenerated from the program: `UPDATE_EXPECT=1 cargo test -p cli reference` writes it anew.\n\n\
          With `--json`, a command prints one document on standard output; progress and messages go to standard error.\n\
          Names of fields are stable, times are RFC 3339 in UTC, and what is unknown is `null`. New fields may be added.\n",
     );
@@ -83,12 +83,7 @@ fn renewed() -> Value {
     let mut renewed = site_report("example.com www.example.com", Outcome::Renewed);
     let path = "/etc/letsencrypt/live/example.com/fullchain.pem".into();
     let facts = certificate("example.com www.example.com", "2026-05-02");
-    renewed.served.push(Served {
-        address: "127.0.0.1:443".parse().unwrap(),
-        sha256: Some(facts.sha256),
-        ok: true,
-        error: None,
-    });
+    renewed.served.push(served("127.0.0.1:443"));
     renewed.certificate = Some((facts, path));
     renewed.due_at = Some(time("2026-04-01T04:11:08Z"));
     let mut failed = site_report("shop.example.com", Outcome::Failed);
@@ -112,13 +107,6 @@ fn show() -> Value {
     let mut site = site("example.com", Some("2026-05-01"));
     site.findings.push(challenge_not_found());
     let facts = certificate("example.com", "2026-05-01");
-    let address = "127.0.0.1:443".parse().unwrap();
-    let served = Served {
-        address,
-        sha256: Some(facts.sha256),
-        ok: true,
-        error: None,
-    };
     let path = "/etc/letsencrypt/archive/example.com/fullchain3.pem".into();
     let portrait = Portrait {
         site: &site,
@@ -128,7 +116,7 @@ fn show() -> Value {
             certificate: Some(facts),
             path,
         }],
-        served: vec![served],
+        served: vec![served("127.0.0.1:443")],
         history: vec![history()],
     };
     portrait.to_json(now())
