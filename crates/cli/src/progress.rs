@@ -285,7 +285,7 @@ mod tests {
             a.test: the CA is busy; asking again at 2026-02-01 12:34 UTC
             a.test: obtained
             deploying the certificate
-            nginx was told to reload; looking at what it serves
+            nginx was told to reload
             a.test: renewed
         "#]]
         .assert_eq(&err.text());

@@ -384,7 +384,7 @@ fn units_and_manual_pages_are_written_once() {
         expect![[r#"
             --- stderr
             error: /nonexistent/x/clpctl.service could not be written.
-            cause: No such file or directory (os error 2) at path "/nonexistent/x/.tmpXME8IS"
+            cause: No such file or directory (os error 2)
             --- exit 1
         "#]],
     );
