@@ -48,11 +48,14 @@ pub fn run(
     let words: Vec<OsString> = words.into_iter().collect();
     let environment = Environment::new(variables);
     report_panics();
+    ExitCode::from(guarded(|| answer(&words, &environment)))
+}
+
+/// Turns a panic into the exit code of a defect.
+fn guarded(work: impl FnOnce() -> u8) -> u8 {
     // Every value is given up afterwards, so nothing half-changed is looked at again.
-    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        answer(&words, &environment)
-    }));
-    ExitCode::from(answer.unwrap_or_else(|_| errors::Kind::Defect.exit_code()))
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    answer.unwrap_or_else(|_| errors::Kind::Defect.exit_code())
 }
 
 fn answer(words: &[OsString], environment: &Environment) -> u8 {
@@ -134,4 +137,13 @@ fn report_panics() {
         let _ = std::io::Write::write_all(&mut std::io::stderr(), error.to_text().as_bytes());
         tracing::error!(place, "stopped by a defect: {what}");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_panic_is_a_defect() {
+        assert_eq!(super::guarded(|| 3), 3);
+        assert_eq!(super::guarded(|| panic!("on purpose")), 101);
+    }
 }

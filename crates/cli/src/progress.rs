@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use renewal::finding::Severity;
+use renewal::finding::{Finding, Severity};
 use renewal::name::Name;
 use renewal::ports::{Event, Observer, Waiting};
 use renewal::report::{Outcome, SiteReport};
@@ -95,14 +95,11 @@ impl Drawn {
             Event::Recovering(deployments) => self.total.set_message(format!(
                 "finishing {deployments} deployments of an earlier run"
             )),
-            Event::Found(name, finding) => {
-                if finding.severity <= Severity::Warning {
-                    let about = name.map(|name| format!("{name}: ")).unwrap_or_default();
-                    // A line above the bars; they are drawn again below it.
-                    let _ = self
-                        .all
-                        .println(clean(&format!("{about}{}", finding.explanation)));
-                }
+            Event::Found(name, finding) if finding.severity <= Severity::Warning => {
+                let about = name.map(|name| format!("{name}: ")).unwrap_or_default();
+                // A line above the bars; they are drawn again below it.
+                let line = clean(&format!("{about}{}", finding.explanation));
+                let _ = self.all.println(line);
             }
             Event::Finished(site) => self.finish(site),
             Event::Over(_) => {
@@ -204,41 +201,41 @@ fn log(event: &Event<'_>) {
         Event::Deploying(sites) => tracing::info!(sites, "deploying"),
         Event::Reloaded => tracing::info!("told nginx to reload"),
         Event::Recovering(deployments) => {
-            tracing::warn!(deployments, "finishing deployments of an earlier run")
+            tracing::warn!(deployments, "finishing deployments of an earlier run");
         }
-        Event::Found(domain, finding) => {
-            let domain = domain.map(Name::as_str).unwrap_or_default();
-            let (name, detail) = (finding.name.as_str(), finding.detail.as_str());
-            match finding.severity {
-                Severity::Fatal | Severity::Error => {
-                    tracing::error!(domain, finding = name, detail, "{}", finding.explanation)
-                }
-                Severity::Warning => {
-                    tracing::warn!(domain, finding = name, detail, "{}", finding.explanation)
-                }
-                Severity::Info => {
-                    tracing::info!(domain, finding = name, detail, "{}", finding.explanation)
-                }
-            }
+        Event::Found(domain, finding) => log_finding(*domain, finding),
+        Event::Finished(site) => log_outcome(site),
+        Event::Over(report) => {
+            let (sites, reloads) = (report.sites.len(), report.reloads);
+            tracing::info!(sites, reloads, "the run is over");
         }
-        Event::Finished(site) => {
-            let (domain, outcome, reason) =
-                (site.domain(), site.outcome.as_str(), site.reason.as_str());
-            match site.outcome {
-                Outcome::Failed => tracing::error!(%domain, reason, "{outcome}"),
-                // A pass over ten thousand sites with nothing due is one line, not ten thousand.
-                Outcome::NotDue | Outcome::Skipped => tracing::debug!(%domain, reason, "{outcome}"),
-                Outcome::Issued | Outcome::Renewed | Outcome::WouldRenew | Outcome::Postponed => {
-                    tracing::info!(%domain, reason, "{outcome}")
-                }
-            }
-        }
-        Event::Over(report) => tracing::info!(
-            sites = report.sites.len(),
-            reloads = report.reloads,
-            "the run is over"
-        ),
         _ => tracing::debug!("{event:?}"),
+    }
+}
+
+fn log_finding(domain: Option<&Name>, finding: &Finding) {
+    let domain = domain.map(Name::as_str).unwrap_or_default();
+    let (name, detail) = (finding.name.as_str(), finding.detail.as_str());
+    let explanation = &finding.explanation;
+    match finding.severity {
+        Severity::Fatal | Severity::Error => {
+            tracing::error!(domain, finding = name, detail, "{explanation}");
+        }
+        Severity::Warning => tracing::warn!(domain, finding = name, detail, "{explanation}"),
+        Severity::Info => tracing::info!(domain, finding = name, detail, "{explanation}"),
+    }
+}
+
+fn log_outcome(site: &SiteReport) {
+    let (domain, outcome) = (site.domain(), site.outcome.as_str());
+    let reason = site.reason.as_str();
+    match site.outcome {
+        Outcome::Failed => tracing::error!(%domain, reason, "{outcome}"),
+        // A pass over ten thousand sites with nothing due is one line, not ten thousand.
+        Outcome::NotDue | Outcome::Skipped => tracing::debug!(%domain, reason, "{outcome}"),
+        Outcome::Issued | Outcome::Renewed | Outcome::WouldRenew | Outcome::Postponed => {
+            tracing::info!(%domain, reason, "{outcome}");
+        }
     }
 }
 
@@ -287,8 +284,8 @@ mod tests {
             a.test: ordering
             a.test: the CA is busy; asking again at 2026-02-01 12:34 UTC
             a.test: obtained
-            deploying 1 certificates
-            nginx was told to reload; looking at what it serves
+            deploying the certificate
+            nginx was told to reload
             a.test: renewed
         "#]]
         .assert_eq(&err.text());

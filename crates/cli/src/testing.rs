@@ -5,7 +5,7 @@ use renewal::certificate::{Certificate, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::Policy;
-use renewal::report::{Outcome, Report, SiteReport};
+use renewal::report::{Outcome, Report, Served, SiteReport};
 use renewal::site::{Current, Listen, Place, Server, Site, Source};
 use renewal::window::Window;
 
@@ -104,5 +104,26 @@ pub(crate) fn report(sites: Vec<SiteReport>) -> Report {
         sites,
         findings: Vec::new(),
         wake_at: None,
+    }
+}
+
+/// What an address served: the certificate of [`certificate`].
+pub(crate) fn served(address: &str) -> Served {
+    Served {
+        address: address.parse().unwrap(),
+        sha256: Some(Fingerprint([0xab; 32])),
+        ok: true,
+        error: None,
+        answered_by: None,
+    }
+}
+
+/// What an address served when no handshake came about.
+pub(crate) fn not_served(address: &str, error: &str) -> Served {
+    Served {
+        sha256: None,
+        ok: false,
+        error: Some(error.to_owned()),
+        ..served(address)
     }
 }

@@ -270,7 +270,7 @@ mod tests {
             ReadWritePaths=-/etc/nginx
             ReadWritePaths=-/home/cloudpanel/logs
             ReadWritePaths=-/home/clp/htdocs/app/data
-            ReadWritePaths=-"/srv/tls store"
+            ReadWritePaths="-/srv/tls store"
             ReadWritePaths=-/var/lib/clpctl
             ReadWritePaths=-/home -/var/www -/srv
             ReadWritePaths=-/var/log/nginx -/var/lib/nginx -/run"#]]

@@ -236,41 +236,41 @@ mod tests {
         check(
             "site:renew-certificates --forc",
             expect![[r#"
-            error: unexpected argument '--forc' found
-            hint: a similar argument exists: '--force'
-            hint: usage: clpctl site:renew-certificates --force
-            hint: clpctl site:renew-certificates --help lists the options
-        "#]],
+                error: Unexpected argument '--forc' found.
+                hint: a similar argument exists: '--force'
+                hint: usage: clpctl site:renew-certificates --force
+                hint: clpctl site:renew-certificates --help lists the options
+            "#]],
         );
         check(
             "site:renew-certificates --domain=localhost",
             expect![[r#"
-            error: invalid value 'localhost' for '--domain <DOMAIN>': no CA can issue for it: it has no dot, so it is a name of the local network
-            hint: clpctl site:renew-certificates --help lists the options
-        "#]],
+                error: Invalid value 'localhost' for '--domain <DOMAIN>': no CA can issue for it: it has no dot, so it is a name of the local network.
+                hint: clpctl site:renew-certificates --help lists the options
+            "#]],
         );
         check(
             "site:renew-certificates --jobs=0",
             expect![[r#"
-            error: invalid value '0' for '--jobs <N>': 0 is not in 1..=256
-            hint: clpctl site:renew-certificates --help lists the options
-        "#]],
+                error: Invalid value '0' for '--jobs <N>': 0 is not in 1..=256.
+                hint: clpctl site:renew-certificates --help lists the options
+            "#]],
         );
         check(
             "lets-encrypt:install:certificate",
             expect![[r#"
-            error: the following required arguments were not provided: --domainName <DOMAIN>
-            hint: usage: clpctl lets-encrypt:install:certificate --domainName <DOMAIN>
-            hint: clpctl lets-encrypt:install:certificate --help lists the options
-        "#]],
+                error: The following required arguments were not provided: --domainName <DOMAIN>.
+                hint: usage: clpctl lets-encrypt:install:certificate --domainName <DOMAIN>
+                hint: clpctl lets-encrypt:install:certificate --help lists the options
+            "#]],
         );
         check(
             "--quiet -v site:list",
             expect![[r#"
-            error: the argument '--quiet' cannot be used with '--verbose...'
-            hint: usage: clpctl --quiet <COMMAND>
-            hint: clpctl site:list --help lists the options
-        "#]],
+                error: The argument '--quiet' cannot be used with '--verbose...'.
+                hint: usage: clpctl --quiet <COMMAND>
+                hint: clpctl site:list --help lists the options
+            "#]],
         );
     }
 }

@@ -93,6 +93,8 @@ fn write(path: &Path, text: &str) -> std::io::Result<bool> {
         return Ok(false);
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
+    // Asked first, so that the error is about the folder and not about a file nobody has heard of.
+    std::fs::metadata(folder)?;
     let mut file = tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(MODE))
         .tempfile_in(folder)?;

@@ -274,6 +274,7 @@ pub(crate) mod tests {
             last_at: time("2026-02-01T06:00:00Z"),
             retry_at: time("2026-02-02T06:00:00Z"),
             cause: "404".to_owned(),
+            line_tried_at: None,
         };
         let known = Remembered {
             attempts: Some(attempts),
@@ -315,9 +316,9 @@ pub(crate) mod tests {
         let text = to_text(&look, &remembered, now(), Some(60));
         let text = anstream::adapter::strip_str(&text).to_string();
         expect![[r#"
-            SITE      CERTIFICATE  LEFT      DUE       ISSUER  MORE NAMES
-            a.test    valid        88 days   2026-03…  R11     www.a.tes…
-            due.test  due          18 days   now       R11"#]]
+            SITE          CERTIFICATE  LEFT      DUE           ISSUER  MORE NAMES
+            a.test        valid        88 days   2026-03-31    R11     www.a.test,…
+            due.test      due          18 days   now           R11"#]]
         .assert_eq(&text.lines().take(3).collect::<Vec<_>>().join("\n"));
     }
 

@@ -35,21 +35,30 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// When there is no such site.
+/// When standard output cannot be written to.
 pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
     let console = &session.console;
-    // Logs are read most when something is wrong: a host that cannot be looked at must not keep them from view.
+    // Logs are read most when something is wrong: neither a host that cannot be looked at nor a site that is gone
+    // must keep them from view.
     let look = crate::wire::look(config, session.clock);
-    let site = match (&look, &arguments.domain) {
-        (Ok(look), Some(domain)) => Some(find_site(look, domain)?),
-        (Ok(_), None) => None,
-        (Err(error), domain) => {
-            if domain.is_some() {
-                console.warn(&format!("only lines with this very name are shown, for this host cannot be looked at: {}", error.error));
-            }
-            None
-        }
-    };
+    let found = arguments.domain.as_ref().map(|domain| match &look {
+        Ok(look) => find_site(look, domain),
+        Err(error) => Err(error.clone()),
+    });
+    let site = found.and_then(|found| {
+        let warn = |error: CommandError| {
+            let meant = error
+                .hints
+                .first()
+                .map(|hint| format!(" ({hint})"))
+                .unwrap_or_default();
+            let why = error.error.trim_end_matches(", so nothing was done.");
+            console.warn(&format!(
+                "{why}{meant}: only lines with this very name are shown"
+            ));
+        };
+        found.map_err(warn).ok()
+    });
     let names = site.map_or_else(
         || arguments.domain.iter().cloned().collect(),
         |site| site.wanted.iter().cloned().collect(),

@@ -181,7 +181,14 @@ impl Portrait<'_> {
             let what = match (&served.error, served.sha256) {
                 (Some(error), _) => format!("no handshake: {error}"),
                 (None, Some(_)) if served.ok => "the certificate above".to_owned(),
-                (None, Some(other)) => format!("another certificate, sha256 {other}"),
+                (None, Some(other)) => {
+                    let by = served
+                        .answered_by
+                        .as_ref()
+                        .map(|by| format!(", from {by}"))
+                        .unwrap_or_default();
+                    format!("another certificate{by}, sha256 {other}")
+                }
                 (None, None) => "nothing".to_owned(),
             };
             let address = served.address.to_string();
@@ -274,11 +281,10 @@ const ADDRESSED: usize = 30;
 #[cfg(test)]
 mod tests {
     use super::{Portrait, Version};
-    use crate::testing::{certificate, name, now, site, time};
+    use crate::testing::{certificate, name, not_served, now, served, site, time};
     use expect_test::expect;
     use renewal::finding::{Finding, FindingName};
     use renewal::ports::HistoryEntry;
-    use renewal::report::Served;
 
     fn portrait(site: &renewal::site::Site) -> Portrait<'_> {
         let version = |number, certificate| Version {
@@ -294,18 +300,8 @@ mod tests {
                 version(2, None),
             ],
             served: vec![
-                Served {
-                    address: "127.0.0.1:443".parse().unwrap(),
-                    sha256: Some(renewal::certificate::Fingerprint([0xab; 32])),
-                    ok: true,
-                    error: None,
-                },
-                Served {
-                    address: "[::1]:443".parse().unwrap(),
-                    sha256: None,
-                    ok: false,
-                    error: Some("connection refused".to_owned()),
-                },
+                served("127.0.0.1:443"),
+                not_served("[::1]:443", "connection refused"),
             ],
             history: vec![HistoryEntry {
                 at: time("2026-01-31T04:05:06Z"),
@@ -337,11 +333,11 @@ mod tests {
               vhost          /etc/nginx/sites-enabled/a.test.conf:3
               document root  /home/a.test/htdocs
             served now
-              127.0.0.1:443         the certificate above\u{1b}[0m
-              [::1]:443             no handshake: connection refused\u{1b}[0m
+              127.0.0.1:443         ok    the certificate above
+              [::1]:443             wrong no handshake: connection refused
             versions on disk
-            * 3    by R11, ends 2026-05-01, in 88 days /etc/letsencrypt/archive/a.test/fullchain3.pem
-              2    cannot be read /etc/letsencrypt/archive/a.test/fullchain2.pem
+            * 3    by R11, ends 2026-05-01, in 88 days: /etc/letsencrypt/archive/a.test/fullchain3.pem
+              2    cannot be read: /etc/letsencrypt/archive/a.test/fullchain2.pem
             history
               2026-01-31 04:05 UTC  renewed version 3
             findings

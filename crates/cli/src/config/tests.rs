@@ -131,9 +131,9 @@ fn unknown_names() {
     check(
         "[paths]\nstat = \"/x\"\n  acme-log = \"/y\"",
         expect![[r#"
-        clpctl.toml:3:3: [paths] has no key “acme-log”; did you mean “acme_log”?
-        clpctl.toml:2:1: [paths] has no key “stat”; did you mean “state”?
-    "#]],
+            clpctl.toml:2:1: [paths] has no key “stat”; did you mean “state”?
+            clpctl.toml:3:3: [paths] has no key “acme-log”; did you mean “acme_log”?
+        "#]],
     );
     check(
         "[acme]\nbefore_expiry = \"30d\"",
@@ -179,10 +179,10 @@ fn values_of_the_wrong_kind() {
     check(
         "[acme]\njobs = \"16\"\ncontact = \"a@b.example\"\ndirectory = 1\nkey_type = \"ecdsa-p265\"",
         expect![[r#"
-            clpctl.toml:4:1: directory: an https URL (http for loopback addresses) is expected here, and this is a number
-            clpctl.toml:3:1: contact: a list of e-mail addresses is expected here, and this is a text in quotes
-            clpctl.toml:5:1: key_type: “ecdsa-p265” is not one of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096; did you mean “ecdsa-p256”?
             clpctl.toml:2:1: jobs: a number from 1 to 256 is expected here, and this is a text in quotes
+            clpctl.toml:3:1: contact: a list of e-mail addresses is expected here, and this is a text in quotes
+            clpctl.toml:4:1: directory: an https URL (http for loopback addresses) is expected here, and this is a number
+            clpctl.toml:5:1: key_type: “ecdsa-p265” is not one of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096; did you mean “ecdsa-p256”?
         "#]],
     );
     check(
@@ -194,8 +194,8 @@ fn values_of_the_wrong_kind() {
     check(
         "[nginx]\nedit = \"yes\"\nbinary = \"nginx\"\nhttps_port = 0xff",
         expect![[r#"
-            clpctl.toml:3:1: binary: “nginx” is not an absolute path
             clpctl.toml:2:1: edit: true or false is expected here, and this is a text in quotes
+            clpctl.toml:3:1: binary: “nginx” is not an absolute path
             clpctl.toml:4:1: https_port: a port from 1 to 65535 is expected here, and this is a number
         "#]],
     );
@@ -319,9 +319,9 @@ fn sites_that_are_wrong() {
     check(
         "[[site]]\ndomain = \"a.test\"\nname = \"b.test\"\nkeytype = \"rsa-2048\"\nedit = true\nmode = \"webrot\"",
         expect![[r#"
-            clpctl.toml:5:1: a [[site]] has no key “edit”
-            clpctl.toml:4:1: a [[site]] has no key “keytype”; did you mean “key_type”?
             clpctl.toml:3:1: a [[site]] has no key “name”; did you mean “names”?
+            clpctl.toml:4:1: a [[site]] has no key “keytype”; did you mean “key_type”?
+            clpctl.toml:5:1: a [[site]] has no key “edit”
             clpctl.toml:6:1: mode: “webrot” is not one of auto, stateless, webroot, standalone; did you mean “webroot”?
         "#]],
     );

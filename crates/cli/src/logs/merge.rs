@@ -67,7 +67,7 @@ pub fn newest(
             Ok(found) => entries.extend(found),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
             Err(cause) => {
-                missing.push(format!("{} cannot be read: {cause}", origin.path.display()))
+                missing.push(format!("{} cannot be read: {cause}", origin.path.display()));
             }
         }
     }

@@ -47,7 +47,7 @@ fn is_random(word: &str) -> bool {
     if word.len() < RANDOM_BYTES_LEAST {
         return false;
     }
-    let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(|byte| test(byte));
+    let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(test);
     has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)
 }
 

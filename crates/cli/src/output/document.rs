@@ -113,10 +113,10 @@ impl<'a> CertificateDocument<'a> {
 #[cfg(test)]
 mod tests {
     use super::ReportDocument;
-    use crate::testing::{certificate, report, site_report};
+    use crate::testing::{certificate, not_served, report, site_report};
     use expect_test::expect;
     use renewal::finding::{Finding, FindingName};
-    use renewal::report::{Outcome, Served};
+    use renewal::report::Outcome;
 
     #[test]
     fn the_document_of_the_contract() {
@@ -125,12 +125,7 @@ mod tests {
             certificate("a.test www.a.test", "2026-05-02"),
             "/etc/letsencrypt/live/a.test/fullchain.pem".into(),
         ));
-        site.served.push(Served {
-            address: "127.0.0.1:443".parse().unwrap(),
-            sha256: None,
-            ok: false,
-            error: Some("refused".into()),
-        });
+        site.served.push(not_served("127.0.0.1:443", "refused"));
         site.findings.push(
             Finding::new(FindingName::Port80Refused, "e")
                 .detail("d")

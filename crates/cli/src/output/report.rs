@@ -92,7 +92,11 @@ fn push_site(out: &mut String, site: &SiteReport, now: Timestamp, width: Option<
     for served in site.served.iter().filter(|served| !served.ok) {
         let why = match (&served.error, served.sha256) {
             (Some(error), _) => format!("there was no TLS handshake: {error}"),
-            (None, Some(other)) => format!("another certificate is served (sha256 {other})"),
+            (None, Some(other)) => {
+                let by = served.answered_by.as_ref();
+                let by = by.map(|by| format!(" from {by}")).unwrap_or_default();
+                format!("another certificate is served{by} (sha256 {other})")
+            }
             (None, None) => "nothing is served".to_owned(),
         };
         line(format!("On {}, {why}.", served.address));
@@ -228,7 +232,7 @@ const INDENT: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::{Manner, to_text};
-    use crate::testing::{certificate, report, site_report, time};
+    use crate::testing::{certificate, not_served, report, served, site_report, time};
     use expect_test::{Expect, expect};
     use renewal::finding::{Finding, FindingName};
     use renewal::report::{Outcome, Report, Served};
@@ -260,12 +264,7 @@ mod tests {
             certificate("a.test", "2026-05-02"),
             "/etc/letsencrypt/live/a.test/fullchain.pem".into(),
         ));
-        renewed.served.push(Served {
-            address: "127.0.0.1:443".parse().unwrap(),
-            sha256: None,
-            ok: true,
-            error: None,
-        });
+        renewed.served.push(served("127.0.0.1:443"));
         let not_due = site_report("b.test", Outcome::NotDue);
         let mut run = report(vec![renewed, failed(), not_due.clone(), not_due]);
         run.reloads = 1;
@@ -336,8 +335,8 @@ mod tests {
                 width: None,
             },
             expect![[r#"
-                a.test  not due  A third of its life is left.
-                    Valid until 2026-05-02, 89 days; due on 2026-04-01.
+                a.test  not due
+                    Valid until 2026-05-02, 89 days; due on 2026-04-01: a third of its life is left.
                 1 site: 1 not due.
             "#]],
         );
@@ -354,29 +353,24 @@ mod tests {
     fn another_certificate_is_served_and_the_old_one_has_ended() {
         let mut site = site_report("a.test", Outcome::Failed);
         site.certificate = Some((certificate("a.test", "2026-01-30"), "/x".into()));
-        let address = "[::1]:443".parse().unwrap();
         site.served.push(Served {
-            address,
             sha256: Some(renewal::certificate::Fingerprint([7; 32])),
             ok: false,
-            error: None,
+            answered_by: Some("/etc/nginx/b.conf:3".to_owned()),
+            ..served("[::1]:443")
         });
-        site.served.push(Served {
-            address,
-            sha256: None,
-            ok: false,
-            error: Some("connection refused".to_owned()),
-        });
+        site.served
+            .push(not_served("[::1]:443", "connection refused"));
         check(
             &report(vec![site]),
             Manner::default(),
             expect![[r#"
-            a.test  failed  A third of its life is left.
-                On [::1]:443, another certificate is served (sha256 0707070707070707070707070707070707070707070707070707070707070707).
-                On [::1]:443, there was no TLS handshake: connection refused.
-                The present certificate ended on 2026-01-30, 2 days ago: browsers warn every visitor.
-            1 site: 1 failed.
-        "#]],
+                a.test  failed  A third of its life is left.
+                    On [::1]:443, another certificate is served from /etc/nginx/b.conf:3 (sha256 0707070707070707070707070707070707070707070707070707070707070707).
+                    On [::1]:443, there was no TLS handshake: connection refused.
+                    The present certificate ended on 2026-01-30, 2 days ago: browsers warn every visitor.
+                1 site: 1 failed.
+            "#]],
         );
     }
 }

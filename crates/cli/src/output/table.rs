@@ -160,10 +160,10 @@ mod tests {
         check(
             Some(1),
             expect![[r#"
-            SITE      STATE     NAMES
-            a.test    valid
-            a-very-…  self-si…  例え.ex…
-        "#]],
+                SITE          STATE        NAMES
+                a.test        valid
+                a-very-long…  self-signed  例え.exampl…
+            "#]],
         );
     }
 }

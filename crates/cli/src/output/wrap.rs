@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn text_is_broken_between_words_and_control_characters_are_shown() {
-        let mut out = String::from("  fix: ");
+        let mut out = String::from("fix: ");
         push_wrapped(
             &mut out,
             "let nginx listen on port 80,\nor \u{1b}[31mredirect",
@@ -94,7 +94,7 @@ mod tests {
             Some(30),
         );
         expect![[r#"
-              fix: let nginx listen on
+            fix: let nginx listen on
                    port 80,
                    or \u{1b}[31mredirect
         "#]]

@@ -99,7 +99,7 @@ impl Value for Size {
         let (name, factor) = UNITS_OF_SIZE
             .iter()
             .rev()
-            .find(|(_, factor)| self.0 % factor == 0)
+            .find(|(_, factor)| self.0.is_multiple_of(*factor))
             .unwrap_or(&UNITS_OF_SIZE[0]);
         quote(&format!("{}{name}", self.0 / factor))
     }

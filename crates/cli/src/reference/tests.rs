@@ -1,0 +1,149 @@
+//! The manual is compared with the program.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use expect_test::expect_file;
+use renewal::finding::{Finding, FindingName};
+use renewal::ports::Look;
+use renewal::report::Outcome;
+use serde_json::{Value, json};
+
+use crate::commands::service_status::{Schedule, Status};
+use crate::commands::site_list::rows;
+use crate::commands::site_show::{Portrait, Version};
+use crate::errors::CommandError;
+use crate::output::document::ReportDocument;
+use crate::testing::{certificate, now, report, served, site, site_report, time};
+
+#[test]
+fn the_reference_is_what_the_program_says() {
+    expect_file!["../../../../docs/reference/commands.md"].assert_eq(&super::commands());
+    expect_file!["../../../../docs/reference/configuration.md"].assert_eq(&super::configuration());
+    expect_file!["../../../../docs/reference/findings.md"].assert_eq(&super::findings());
+    expect_file!["../../../../docs/reference/json.md"].assert_eq(&json_documents());
+}
+
+/// Writes `docs/reference/json.md` from documents that the program makes.
+fn json_documents() -> String {
+    let mut out = String::from(
+        "# JSON\n\nGenerated from the program: `UPDATE_EXPECT=1 cargo test -p cli reference` writes it anew.\n\n\
+         With `--json`, a command prints one document on standard output; progress and messages go to standard error.\n\
+         Names of fields are stable, times are RFC 3339 in UTC, and what is unknown is `null`. New fields may be added.\n",
+    );
+    let mut push = |heading: &str, words: &str, document: &Value| {
+        let text = serde_json::to_string_pretty(document).unwrap();
+        let _ = write!(out, "\n## {heading}\n\n{words}\n\n```json\n{text}\n```\n");
+    };
+    push(
+        "site:renew-certificates, lets-encrypt:…",
+        OUTCOMES,
+        &renewed(),
+    );
+    push("site:list", STATES, &list());
+    push("site:show", "The fields of `site:list`, and more.", &show());
+    push(
+        "site:logs",
+        "One document per line, oldest first. `origin` is `clpctl`, `ca` or `nginx`.",
+        &json!({"at": now(), "origin": "nginx", "text": "[error] 7#7: *1 open() failed …"}),
+    );
+    push(
+        "service:status",
+        "`schedule` is `service`, `timer`, `not-enabled`, `not-installed` or `no-systemd`; `running` is `null` without systemd.",
+        &json!(Status {
+            schedule: Schedule::Service,
+            running: Some(true),
+            lock: None,
+            last: Some(history()),
+            next_at: Some(time("2026-02-03T06:00:00Z")),
+        }),
+    );
+    push(
+        "config:show",
+        "`source` is `default`, `file`, `environment` or `flag`; `place` says where exactly. `site` is set for what a `[[site]]` says.",
+        &json!({"file": "/etc/clpctl/clpctl.toml", "settings": [
+            {"site": null, "key": "acme.jobs", "value": 16, "source": "default", "place": null},
+            {"site": "example.com", "key": "key_type", "value": "rsa-2048", "source": "file", "place": "/etc/clpctl/clpctl.toml:16:1"},
+        ]}),
+    );
+    let error =
+        CommandError::later("Nothing was done, for two runs must not work at the same time.")
+            .cause("another run is at work: process 4711")
+            .hint("run it again in a few minutes, or add --wait to wait for the other run")
+            .finding(FindingName::AnotherRunHoldsTheLock);
+    push(
+        "When a command could not do its work at all",
+        "`kind` is `mend`, `usage`, `later` or `defect`, and goes with the exit code. The same is said in words on standard error.",
+        &error.to_json(),
+    );
+    out
+}
+
+fn renewed() -> Value {
+    let mut renewed = site_report("example.com www.example.com", Outcome::Renewed);
+    let path = "/etc/letsencrypt/live/example.com/fullchain.pem".into();
+    let facts = certificate("example.com www.example.com", "2026-05-02");
+    renewed.served.push(served("127.0.0.1:443"));
+    renewed.certificate = Some((facts, path));
+    renewed.due_at = Some(time("2026-04-01T04:11:08Z"));
+    let mut failed = site_report("shop.example.com", Outcome::Failed);
+    failed.findings.push(challenge_not_found());
+    failed.retry_at = Some(time("2026-02-02T12:00:00Z"));
+    let mut run = report(vec![renewed, failed]);
+    run.reloads = 1;
+    run.wake_at = Some(time("2026-02-02T12:00:00Z"));
+    json!(ReportDocument::new("site:renew-certificates", &run))
+}
+
+fn list() -> Value {
+    let look = Look {
+        sites: vec![site("example.com www.example.com", Some("2026-05-01"))],
+        ..Look::default()
+    };
+    json!({"sites": rows(&look, &HashMap::new(), now()), "findings": look.findings})
+}
+
+fn show() -> Value {
+    let mut site = site("example.com", Some("2026-05-01"));
+    site.findings.push(challenge_not_found());
+    let facts = certificate("example.com", "2026-05-01");
+    let path = "/etc/letsencrypt/archive/example.com/fullchain3.pem".into();
+    let portrait = Portrait {
+        site: &site,
+        remembered: None,
+        versions: vec![Version {
+            number: 3,
+            certificate: Some(facts),
+            path,
+        }],
+        served: vec![served("127.0.0.1:443")],
+        history: vec![history()],
+    };
+    portrait.to_json(now())
+}
+
+fn history() -> renewal::ports::HistoryEntry {
+    renewal::ports::HistoryEntry {
+        at: time("2026-02-01T06:00:00Z"),
+        domain: Some(crate::testing::name("example.com")),
+        what: "renewed".to_owned(),
+        detail: "version 3".to_owned(),
+    }
+}
+
+fn challenge_not_found() -> Finding {
+    Finding::new(
+        FindingName::ChallengeNotFound,
+        "the challenge is answered with 404",
+    )
+    .detail("GET http://example.com/.well-known/acme-challenge/… on 192.0.2.7: 404")
+    .fix("let the vhost serve /.well-known/acme-challenge/ from its document root")
+}
+
+const OUTCOMES: &str = "\
+`outcome` is `issued`, `renewed`, `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
+`served` says what each address showed after the deployment; `error` is there when no handshake came about.";
+
+const STATES: &str = "\
+`state` is `valid`, `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
+`source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched. `findings` is about the host.";
