@@ -126,7 +126,8 @@ fn complete(
         let version = if is_named { links.version() } else { None };
         current(pair, version, certificates, &mut findings)
     });
-    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates);
+    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates)
+        .filter(|undeployed| is_named || is_better(undeployed, current.as_ref()));
     Site {
         wanted: found.wanted.clone(),
         source: Source::Nginx,
@@ -187,6 +188,14 @@ fn undeployed(
         certificate: read.certificate,
         version,
     })
+}
+
+/// Says whether the lineage has more to offer than the other file that the vhost names: one that somebody bought is
+/// not replaced by what an earlier client left behind.
+fn is_better(undeployed: &Undeployed, current: Option<&Current>) -> bool {
+    let trusted = current.filter(|current| current.key_fits && !current.certificate.self_signed);
+    trusted
+        .is_none_or(|current| current.certificate.valid.end() < undeployed.certificate.valid.end())
 }
 
 /// Lists what to watch: what was read, the folders that patterns were looked up in, and the certificates.
