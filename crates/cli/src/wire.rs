@@ -64,8 +64,13 @@ impl Wiring {
     ) -> Result<Self, CommandError> {
         let roots = settings::roots(config)?;
         let clock = session.clock;
-        let authority = acme::Authorities::new(settings::authority(config, roots.clone()), move || clock.now())
-            .map_err(|error| CommandError::usage("The CA's root certificates cannot be used.").because(&error))?;
+        let authority =
+            acme::Authorities::new(settings::authority(config, roots.clone()), move || {
+                clock.now()
+            })
+            .map_err(|error| {
+                CommandError::usage("The CA's root certificates cannot be used.").because(&error)
+            })?;
         Ok(Self {
             host: NginxHost::new(settings::host(config, roots, names)?),
             authority,
@@ -128,7 +133,9 @@ impl World for Wiring {
 /// When nothing at all can be said about it.
 pub fn look(config: &Config, clock: SystemClock) -> Result<Look, CommandError> {
     // Certificates read before need not be read again; a database that cannot be read only makes it slower.
-    let known = open(config, clock, Access::Look).and_then(|memory| Ok(memory.known()?)).unwrap_or_default();
+    let known = open(config, clock, Access::Look)
+        .and_then(|memory| Ok(memory.known()?))
+        .unwrap_or_default();
     let host = host(config)?;
     Ok(runtime()?.block_on(host.look(&known))?)
 }
@@ -147,7 +154,11 @@ pub fn remembered(config: &Config) -> Result<HashMap<Name, Remembered>, CommandE
 /// # Errors
 ///
 /// As [`remembered`].
-pub fn history(config: &Config, domain: Option<&Name>, limit: usize) -> Result<Vec<HistoryEntry>, CommandError> {
+pub fn history(
+    config: &Config,
+    domain: Option<&Name>,
+    limit: usize,
+) -> Result<Vec<HistoryEntry>, CommandError> {
     Ok(open(config, SystemClock::default(), Access::Look)?.history(domain, limit)?)
 }
 
@@ -180,11 +191,16 @@ pub fn versions(config: &Config, site: &Site) -> Result<Vec<Version>, CommandErr
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            return Err(CommandError::file(format!("{} cannot be read.", folder.display()), &error));
+            return Err(CommandError::file(
+                format!("{} cannot be read.", folder.display()),
+                &error,
+            ));
         }
     };
-    let mut versions: Vec<Version> =
-        entries.flatten().filter_map(|entry| version(&entry.path())).collect();
+    let mut versions: Vec<Version> = entries
+        .flatten()
+        .filter_map(|entry| version(&entry.path()))
+        .collect();
     versions.sort_by_key(|version| std::cmp::Reverse(version.number));
     Ok(versions)
 }
@@ -195,7 +211,10 @@ pub fn versions(config: &Config, site: &Site) -> Result<Vec<Version>, CommandErr
 ///
 /// When nothing can be asked.
 pub fn served(config: &Config, site: &Site) -> Result<Vec<Served>, CommandError> {
-    let expected = site.current.as_ref().map(|current| current.certificate.sha256);
+    let expected = site
+        .current
+        .as_ref()
+        .map(|current| current.certificate.sha256);
     let host = host(config)?;
     Ok(runtime()?.block_on(host.served(site, expected, std::time::Duration::ZERO)))
 }
@@ -207,7 +226,11 @@ pub fn error_logs(_config: &Config, _site: Option<&Site>) -> Vec<PathBuf> {
 }
 
 fn host(config: &Config) -> Result<NginxHost, CommandError> {
-    Ok(NginxHost::new(settings::host(config, settings::roots(config)?, None)?))
+    Ok(NginxHost::new(settings::host(
+        config,
+        settings::roots(config)?,
+        None,
+    )?))
 }
 
 fn open(config: &Config, clock: SystemClock, access: Access) -> Result<Database, CommandError> {
@@ -217,15 +240,30 @@ fn open(config: &Config, clock: SystemClock, access: Access) -> Result<Database,
         Access::Look => Database::open_read_only(&path),
     };
     opened.map_err(|error| {
-        CommandError::mend("What clpctl remembers between runs cannot be used, so nothing was done.").because(&error)
+        CommandError::mend(
+            "What clpctl remembers between runs cannot be used, so nothing was done.",
+        )
+        .because(&error)
     })
 }
 
 /// Reads `certN.pem`; any other file is none of the lineage's versions.
 fn version(path: &Path) -> Option<Version> {
-    let number = path.file_name()?.to_str()?.strip_prefix("cert")?.strip_suffix(".pem")?.parse().ok()?;
-    let certificate = std::fs::read(path).ok().and_then(|pem| x509::chain::leaf(&pem).ok());
-    Some(Version { number, certificate, path: path.to_owned() })
+    let number = path
+        .file_name()?
+        .to_str()?
+        .strip_prefix("cert")?
+        .strip_suffix(".pem")?
+        .parse()
+        .ok()?;
+    let certificate = std::fs::read(path)
+        .ok()
+        .and_then(|pem| x509::chain::leaf(&pem).ok());
+    Some(Version {
+        number,
+        certificate,
+        path: path.to_owned(),
+    })
 }
 
 /// The files of the state folder.

@@ -15,6 +15,8 @@ use crate::file::{self, FileError};
 pub(crate) struct Certificates<'k> {
     known: &'k Known,
     read: HashMap<PathBuf, Seen>,
+    /// Looked at already, for a look at a file is most of its cost.
+    stamps: HashMap<PathBuf, Stamp>,
     /// Read without their keys.
     leaves: HashMap<PathBuf, (Stamp, Certificate)>,
 }
@@ -50,13 +52,17 @@ impl<'k> Certificates<'k> {
         Self {
             known,
             read: HashMap::new(),
+            stamps: HashMap::new(),
             leaves: HashMap::new(),
         }
     }
 
     /// Returns the certificate in `path`; `key` is the file of its private key.
     pub(crate) fn pair(&mut self, path: &Path, key: &Path) -> Result<Pair, Unreadable> {
-        let stamp = stamp(path)?;
+        let stamp = match self.stamps.get(path) {
+            Some(stamp) => *stamp,
+            None => stamp(path)?,
+        };
         let key_stamp = self::stamp(key).ok();
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen
@@ -86,6 +92,7 @@ impl<'k> Certificates<'k> {
     /// Returns the certificate in `path`, whatever its key.
     pub(crate) fn leaf(&mut self, path: &Path) -> Result<Certificate, Unreadable> {
         let stamp = stamp(path)?;
+        self.stamps.insert(path.to_owned(), stamp);
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen.filter(|seen| seen.stamp == stamp) {
             return Ok(seen.certificate.clone());

@@ -14,7 +14,7 @@ use renewal::name::Name;
 use renewal::ports::{Change, Host, HostFailure, Issued, Known, Look, PresentError, Staged};
 use renewal::report::Served;
 use renewal::secret::Secret;
-use renewal::site::Site;
+use renewal::site::{Pair, Site};
 use tokio::sync::OnceCell;
 
 use crate::build::Build;
@@ -85,7 +85,13 @@ impl NginxHost {
                 let changes = if self.chooses_by_variable(site) {
                     Vec::new()
                 } else {
-                    wanted::serve(batch, site, files, ports, settings.edit)?
+                    let is_ours = |pair: &Pair| {
+                        let named = [&pair.certificate, &pair.key];
+                        named
+                            .iter()
+                            .all(|path| self.lineages.named_by(path) == Some(&site.lineage))
+                    };
+                    wanted::serve(batch, site, is_ours, files, ports, settings.edit)?
                 };
                 Ok(Switch {
                     domain: site.domain().clone(),

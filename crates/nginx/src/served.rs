@@ -307,11 +307,8 @@ mod tests {
             "what answers there does not speak TLS"
         );
         plain.abort();
-        let free = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let served = look_at(free, Duration::ZERO).await;
+        let free = testkit::port::Port::free();
+        let served = look_at(free.v4(), Duration::ZERO).await;
         assert!(served.error.unwrap().contains("refused"));
     }
 

@@ -3,7 +3,7 @@
 //! [`crate::look`] says what nginx's configuration says; here the files on disk and the settings are added.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -115,10 +115,9 @@ fn complete(
     // Sites that want different certificates cannot have one lineage: it stays with the one that it covers.
     let named = named.filter(|name| users(name) == 1 || covers(&lineages.link(name, Part::Cert)));
     let taken = |name: &str| users(name) > 0;
-    let lineage = choice::choose(lineages, domain, named, taken, covers);
+    let (lineage, links) = choice::choose(lineages, domain, named, taken, covers);
     let mut findings = found.findings.clone();
     let is_named = named == Some(lineage.as_str());
-    let links = lineages.links(&lineage);
     if let (true, Links::Broken(what)) = (is_named, &links) {
         findings.push(broken(what));
     }
@@ -126,7 +125,8 @@ fn complete(
         let version = if is_named { links.version() } else { None };
         current(pair, version, certificates, &mut findings)
     });
-    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates);
+    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates)
+        .filter(|undeployed| is_named || is_better(undeployed, current.as_ref()));
     Site {
         wanted: found.wanted.clone(),
         source: Source::Nginx,
@@ -189,16 +189,27 @@ fn undeployed(
     })
 }
 
+/// Says whether the lineage has more to offer than the other file that the vhost names: one that somebody bought is
+/// not replaced by what an earlier client left behind.
+fn is_better(undeployed: &Undeployed, current: Option<&Current>) -> bool {
+    let trusted = current.filter(|current| current.key_fits && !current.certificate.self_signed);
+    trusted
+        .is_none_or(|current| current.certificate.valid.end() < undeployed.certificate.valid.end())
+}
+
 /// Lists what to watch: what was read, the folders that patterns were looked up in, and the certificates.
 fn watched(reader: Recording, lineages: &Lineages, sites: &[Site]) -> Vec<PathBuf> {
     let mut paths = reader.asked.into_inner();
-    paths.insert(lineages.live().to_owned());
+    paths.push(lineages.live().to_owned());
     let foreign = sites
         .iter()
         .filter_map(|site| site.current.as_ref())
         .filter(|current| lineages.named_by(&current.path).is_none());
     paths.extend(foreign.map(|current| current.path.clone()));
-    paths.into_iter().collect()
+    // By bytes: to compare ten thousand paths part by part takes longer than to read them.
+    paths.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+    paths.dedup_by(|one, other| one.as_os_str() == other.as_os_str());
+    paths
 }
 
 fn unknown(domain: &Name) -> Finding {
@@ -246,12 +257,12 @@ fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
 /// The host's files, with a list of what was asked for.
 #[derive(Default)]
 struct Recording {
-    asked: RefCell<BTreeSet<PathBuf>>,
+    asked: RefCell<Vec<PathBuf>>,
 }
 
 impl Recording {
     fn note(&self, path: &Path) {
-        self.asked.borrow_mut().insert(path.to_owned());
+        self.asked.borrow_mut().push(path.to_owned());
     }
 }
 

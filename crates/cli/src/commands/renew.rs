@@ -48,15 +48,34 @@ pub fn renew(
 /// # Errors
 ///
 /// When the run could not begin.
-pub fn install(session: &Session, config: &Config, arguments: &InstallCertificate) -> Result<u8, CommandError> {
+pub fn install(
+    session: &Session,
+    config: &Config,
+    arguments: &InstallCertificate,
+) -> Result<u8, CommandError> {
     let more = !arguments.names.is_empty();
-    let names = Names::new(std::iter::once(&arguments.domain).chain(&arguments.names).cloned()).filter(|_| more);
+    let names = Names::new(
+        std::iter::once(&arguments.domain)
+            .chain(&arguments.names)
+            .cloned(),
+    )
+    .filter(|_| more);
     let request = Request {
-        wish: Wish { only: Some([arguments.domain.clone()].into()), force: false, first: true },
+        wish: Wish {
+            only: Some([arguments.domain.clone()].into()),
+            force: false,
+            first: true,
+        },
         dry_run: false,
         wait: arguments.wait,
     };
-    run(session, config, "lets-encrypt:install:certificate", &request, names.as_ref())
+    run(
+        session,
+        config,
+        "lets-encrypt:install:certificate",
+        &request,
+        names.as_ref(),
+    )
 }
 
 fn run(
@@ -66,7 +85,11 @@ fn run(
     request: &Request,
     names: Option<&Names>,
 ) -> Result<u8, CommandError> {
-    let access = if request.dry_run { Access::Look } else { Access::Change };
+    let access = if request.dry_run {
+        Access::Look
+    } else {
+        Access::Change
+    };
     if access == Access::Change {
         session.start_logs(config);
     }
@@ -82,14 +105,23 @@ fn run(
         console.document(&ReportDocument::new(command, &report))?;
     } else {
         let all = request.wish.only.is_some() || request.dry_run || console.verbose;
-        console.result(&to_text(&report, Manner { all, width: console.width }))?;
+        console.result(&to_text(
+            &report,
+            Manner {
+                all,
+                width: console.width,
+            },
+        ))?;
     }
     Ok(exit_code(&report))
 }
 
 /// Wishes for the end when the terminal or the system does; a second signal does not wait for it.
 pub(super) async fn stop_on_signal(sender: tokio::sync::watch::Sender<bool>) {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let signals = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
         // Without handlers the default stands: the signal ends the process, and the next run finishes its work.
         std::future::pending::<()>().await;
@@ -112,7 +144,9 @@ pub(super) fn could_not_begin(error: RunError) -> CommandError {
         RunError::Host(failure) => failure.into(),
         RunError::Memory(failure) => failure.into(),
         RunError::NoSuchSite { name, known } => {
-            let error = CommandError::usage(format!("There is no site {name} on this host, so nothing was done."));
+            let error = CommandError::usage(format!(
+                "There is no site {name} on this host, so nothing was done."
+            ));
             match nearest(name.as_str(), known.iter().map(Name::as_str)) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error,

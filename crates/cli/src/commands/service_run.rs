@@ -28,15 +28,30 @@ mod watching;
 /// When it could not begin.
 pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
     session.start_logs(config);
-    let world = Arc::new(Wiring::new(session, config, "service:run", Access::Change, None)?);
+    let world = Arc::new(Wiring::new(
+        session,
+        config,
+        "service:run",
+        Access::Change,
+        None,
+    )?);
     let files = config.file.iter().cloned().collect::<Vec<PathBuf>>();
     runtime()?.block_on(async {
         let (sender, stop) = Stop::channel();
         tokio::spawn(stop_on_signal(sender));
         tokio::spawn(feed_the_watchdog());
         let mut watching = Watching::new(files);
-        let teller = Teller { session: session.clone() };
-        serve(&world, ServiceSettings::default(), &mut watching, &teller, stop).await;
+        let teller = Teller {
+            session: session.clone(),
+        };
+        serve(
+            &world,
+            ServiceSettings::default(),
+            &mut watching,
+            &teller,
+            stop,
+        )
+        .await;
     });
     tell(&[NotifyState::Stopping]);
     Ok(0)
@@ -51,7 +66,13 @@ impl Supervisor for Teller {
     fn passed(&self, report: &Result<Report, RunError>, next: Timestamp) {
         let status = match report {
             Ok(report) => {
-                let count = |outcome| report.sites.iter().filter(|site| site.outcome == outcome).count();
+                let count = |outcome| {
+                    report
+                        .sites
+                        .iter()
+                        .filter(|site| site.outcome == outcome)
+                        .count()
+                };
                 format!(
                     "{} sites, {} renewed, {} failed; next at {}",
                     report.sites.len(),
@@ -60,7 +81,10 @@ impl Supervisor for Teller {
                     when::minute(next)
                 )
             }
-            Err(error) => format!("the last pass could not begin: {error}; next at {}", when::minute(next)),
+            Err(error) => format!(
+                "the last pass could not begin: {error}; next at {}",
+                when::minute(next)
+            ),
         };
         tracing::info!("{status}");
         self.session.console.say(&status);
@@ -71,7 +95,9 @@ impl Supervisor for Teller {
 
 /// Tells systemd that the runtime is alive, at half the time it allows.
 async fn feed_the_watchdog() {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut interval = tokio::time::interval(limit / 2);
     loop {
         interval.tick().await;

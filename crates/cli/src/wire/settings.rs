@@ -15,12 +15,20 @@ use super::users;
 ///
 /// When the file cannot be read, or has none in it.
 pub(super) fn roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, CommandError> {
-    let Some(path) = &config.acme.ca_bundle else { return Ok(Vec::new()) };
-    let unusable =
-        || CommandError::usage(format!("acme.ca_bundle: {} cannot be used, so nothing was done.", path.display()));
+    let Some(path) = &config.acme.ca_bundle else {
+        return Ok(Vec::new());
+    };
+    let unusable = || {
+        CommandError::usage(format!(
+            "acme.ca_bundle: {} cannot be used, so nothing was done.",
+            path.display()
+        ))
+    };
     let pem = std::fs::read(path).map_err(|error| unusable().because(&error))?;
     acme::roots(&pem).map_err(|error| {
-        unusable().because(&error).hint("it must hold certificates in PEM: -----BEGIN CERTIFICATE-----")
+        unusable()
+            .because(&error)
+            .hint("it must hold certificates in PEM: -----BEGIN CERTIFICATE-----")
     })
 }
 
@@ -30,7 +38,12 @@ pub(super) fn authority(config: &Config, roots: Vec<CertificateDer<'static>>) ->
         user_agent: concat!("clpctl/", env!("CARGO_PKG_VERSION")).to_owned(),
         roots,
         accounts: config.paths.letsencrypt.join("accounts"),
-        contact: config.acme.contact.iter().map(|contact| contact.0.clone()).collect(),
+        contact: config
+            .acme
+            .contact
+            .iter()
+            .map(|contact| contact.0.clone())
+            .collect(),
         own_addresses: config.host.public_addresses.clone(),
     }
 }
@@ -93,9 +106,16 @@ fn sites(config: &Config, names: Option<&Names>) -> nginx::Sites {
         let domain = names.domain();
         listed.retain(|listed| listed.domain != *domain);
         let policy = config.policy_for(domain);
-        listed.push(nginx::Listed { domain: domain.clone(), names: Some(names.clone()), policy });
+        listed.push(nginx::Listed {
+            domain: domain.clone(),
+            names: Some(names.clone()),
+            policy,
+        });
     }
-    nginx::Sites { policy: config.usual_policy(), listed }
+    nginx::Sites {
+        policy: config.usual_policy(),
+        listed,
+    }
 }
 
 /// What the preflight needs to know.

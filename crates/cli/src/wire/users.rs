@@ -10,19 +10,25 @@ use std::fs;
 ///
 /// Says who is missing.
 pub(super) fn ids(user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
-    let users = fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd cannot be read: {error}"))?;
-    let groups = fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group cannot be read: {error}"))?;
+    let users = fs::read_to_string("/etc/passwd")
+        .map_err(|error| format!("/etc/passwd cannot be read: {error}"))?;
+    let groups = fs::read_to_string("/etc/group")
+        .map_err(|error| format!("/etc/group cannot be read: {error}"))?;
     find(&users, &groups, user, group)
 }
 
 fn find(users: &str, groups: &str, user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
     let entry = |file: &'_ str, name: &str, field: usize| {
-        let line = file.lines().find(|line| line.split(':').next() == Some(name));
+        let line = file
+            .lines()
+            .find(|line| line.split(':').next() == Some(name));
         line.and_then(|line| line.split(':').nth(field)?.parse::<u32>().ok())
     };
-    let uid = entry(users, user, 2).ok_or_else(|| format!("there is no user “{user}” on this machine"))?;
+    let uid = entry(users, user, 2)
+        .ok_or_else(|| format!("there is no user “{user}” on this machine"))?;
     let gid = match group {
-        Some(group) => entry(groups, group, 2).ok_or_else(|| format!("there is no group “{group}” on this machine"))?,
+        Some(group) => entry(groups, group, 2)
+            .ok_or_else(|| format!("there is no group “{group}” on this machine"))?,
         None => entry(users, user, 3).ok_or_else(|| format!("the user “{user}” has no group"))?,
     };
     Ok((uid, gid))
@@ -34,11 +40,21 @@ mod tests {
 
     #[test]
     fn users_and_groups_are_found_by_their_whole_name() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nclp-data:x:770:771::/home/clp-data:/bin/false\n";
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\nclp-data:x:770:771::/home/clp-data:/bin/false\n";
         let groups = "root:x:0:\nclp-data:x:771:\nwww-data:x:33:\n";
         assert_eq!(find(users, groups, "clp-data", None), Ok((770, 771)));
-        assert_eq!(find(users, groups, "clp-data", Some("www-data")), Ok((770, 33)));
-        assert_eq!(find(users, groups, "clp", None), Err("there is no user “clp” on this machine".to_owned()));
-        assert_eq!(find(users, groups, "root", Some("x")), Err("there is no group “x” on this machine".to_owned()));
+        assert_eq!(
+            find(users, groups, "clp-data", Some("www-data")),
+            Ok((770, 33))
+        );
+        assert_eq!(
+            find(users, groups, "clp", None),
+            Err("there is no user “clp” on this machine".to_owned())
+        );
+        assert_eq!(
+            find(users, groups, "root", Some("x")),
+            Err("there is no group “x” on this machine".to_owned())
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use renewal::challenge::listens_on;
-use renewal::site::{Server, Site};
+use renewal::site::{Pair, Server, Site};
 
 use super::{Batch, BlockChange, EditError};
 use crate::conf::server::Change;
@@ -13,12 +13,13 @@ use crate::conf::tree::Tree;
 /// The ports of plain HTTP and of HTTPS on this host.
 pub(crate) type HostPorts = Ports;
 
-/// Lists the changes after which every block of the site that speaks TLS serves `files`.
+/// Lists the changes after which every block of the site that speaks TLS serves its lineage.
 ///
-/// A site that does not speak TLS at all gets it in every block.
+/// A site that does not speak TLS at all gets it in every block. A block whose pair `is_ours` already is left alone.
 pub(crate) fn serve<'a>(
     batch: &mut Batch<'_>,
     site: &Site,
+    is_ours: impl Fn(&Pair) -> bool,
     files: Files<'a>,
     ports: HostPorts,
     may_edit: bool,
@@ -29,7 +30,7 @@ pub(crate) fn serve<'a>(
     for server in &site.servers {
         let change = if !has_tls {
             Change::AddTls(ports, files)
-        } else if speaks_tls(server) && !names(server, files) {
+        } else if speaks_tls(server) && !server.pair.as_ref().is_some_and(&is_ours) {
             Change::Point(files)
         } else {
             continue;
@@ -73,14 +74,6 @@ pub(crate) fn stateless<'a>(
         changes.push(block_change(batch, site, server, change)?);
     }
     Ok(changes)
-}
-
-/// Says whether the block names these very files.
-fn names(server: &Server, files: Files<'_>) -> bool {
-    server
-        .pair
-        .as_ref()
-        .is_some_and(|pair| pair.certificate == files.certificate && pair.key == files.key)
 }
 
 /// Says whether the certificate lines stand in a file that the block includes, and maybe others too.

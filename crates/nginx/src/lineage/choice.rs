@@ -9,7 +9,7 @@ use renewal::name::Name;
 
 use super::{Lineages, Links, Part};
 
-/// Returns the lineage of the site `domain`.
+/// Returns the lineage of the site `domain`, and what it links.
 ///
 /// `named` is the one that its vhost names; `taken` says whether another site's vhost names one, `covers` whether
 /// the certificate in a file is for the domain.
@@ -19,33 +19,39 @@ pub(crate) fn choose(
     named: Option<&str>,
     taken: impl Fn(&str) -> bool,
     mut covers: impl FnMut(&Path) -> bool,
-) -> String {
-    if let Some(named) = named
-        && !matches!(lineages.links(named), Links::Foreign(_))
-    {
-        return named.to_owned();
+) -> (String, Links) {
+    if let Some(named) = named {
+        let links = lineages.links(named);
+        if !matches!(links, Links::Foreign(_)) {
+            return (named.to_owned(), links);
+        }
     }
     let mut name = folder_name(domain);
     let first = name.clone();
-    for number in 1.. {
-        if !taken(&name) && is_ours(lineages, &name, &mut covers) {
-            break;
+    let mut number = 0;
+    loop {
+        let links = lineages.links(&name);
+        if !taken(&name) && is_ours(lineages, &name, &links, &mut covers) {
+            return (name, links);
         }
+        number += 1;
         name = format!("{first}-{number:04}");
     }
-    name
 }
 
 /// Says whether nothing has this name, or only what is for the same domain.
-fn is_ours(lineages: &Lineages, name: &str, covers: &mut impl FnMut(&Path) -> bool) -> bool {
-    let linked = match lineages.links(name) {
+fn is_ours(
+    lineages: &Lineages,
+    name: &str,
+    links: &Links,
+    covers: &mut impl FnMut(&Path) -> bool,
+) -> bool {
+    let version = match links {
         Links::Foreign(_) => return false,
-        Links::None => None,
-        Links::Version(version) => Some(version),
-        Links::Broken(_) => lineages.versions(name).last().copied(),
+        Links::Version(version) => Some(*version),
+        // What a run obtained and could not deploy is taken up again.
+        Links::None | Links::Broken(_) => lineages.versions(name).last().copied(),
     };
-    // Nothing is linked: what a run obtained and could not deploy is taken up again.
-    let version = linked.or_else(|| lineages.versions(name).last().copied());
     match version {
         Some(version) => covers(&lineages.file(name, Part::Cert, version)),
         None => true,
@@ -77,7 +83,7 @@ mod tests {
         let covers = |path: &Path| path.to_string_lossy().contains("a.test");
         let domain = Name::parse(domain).unwrap();
         let lineages = Lineages::new(folder.path());
-        let chosen = choose(&lineages, &domain, named, taken, covers);
+        let (chosen, _) = choose(&lineages, &domain, named, taken, covers);
         assert_eq!(chosen, expected);
     }
 

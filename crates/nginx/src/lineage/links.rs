@@ -188,7 +188,8 @@ fn exchange(one: &Path, other: &Path) -> Result<(), FileError> {
 fn cannot_exchange(error: &FileError) -> bool {
     matches!(
         error.errno(),
-        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+        // The last is overlayfs's answer for a folder that lies in a lower layer.
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV)
     )
 }
 

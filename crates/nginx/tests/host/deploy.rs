@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use renewal::finding::FindingName;
 use renewal::ports::{Change, Host as _};
+use testkit::certificate::{Authority, Days};
+use testkit::lineage;
 use testkit::nginx::{Nginx, Site};
 
 use super::rig::{PATIENCE, Rig, put};
@@ -229,6 +231,20 @@ async fn without_leave_to_edit_the_missing_lines_are_told() {
             .detail
             .contains("live/a.test/fullchain.pem; ssl_certificate_key ")
     );
+}
+
+#[tokio::test]
+async fn without_leave_to_edit_a_vhost_that_names_its_lineage_somehow_is_renewed() {
+    let mut nginx = Nginx::prepare([]);
+    let letsencrypt = nginx.folder().join("letsencrypt");
+    let authority = Authority::new("Practice");
+    let pair = authority.issue(&["a.test"], Days::left(20));
+    let live = lineage::write(&letsencrypt, "a.test", 1, &pair);
+    nginx.add(Site::files("a.test").certificate(live.join("cert.pem"), live.join("privkey.pem")));
+    nginx.launch();
+    let rig = Rig::with(nginx, |settings| settings.edit = false);
+    let site = rig.site("a.test").await;
+    rig.deploy(&site).await;
 }
 
 #[tokio::test]

@@ -111,6 +111,31 @@ async fn a_lineage_that_several_sites_name_stays_with_the_one_it_covers() {
 }
 
 #[tokio::test]
+async fn what_lies_in_a_lineage_is_deployed_unless_what_is_served_lasts_longer() {
+    let mut nginx = Nginx::prepare([Site::files("a.test"), Site::files("b.test")]);
+    let authority = Authority::new("Practice");
+    let letsencrypt = nginx.folder().join("letsencrypt");
+    for domain in ["a.test", "b.test", "c.test"] {
+        let pair = authority.issue(&[domain], Days::left(60));
+        lineage::write(&letsencrypt, domain, 1, &pair);
+    }
+    for (domain, left) in [("b.test", 300), ("c.test", 20)] {
+        let bought = authority.issue(&[domain], Days { since: 60, left });
+        let (certificate, key) = bought.write(&nginx.certificates(), domain);
+        if domain == "c.test" {
+            nginx.add(Site::files(domain).certificate(certificate, key));
+        }
+    }
+    let rig = Rig::new(nginx);
+    for (domain, undeployed) in [("a.test", Some(1)), ("b.test", None), ("c.test", Some(1))] {
+        let site = rig.site(domain).await;
+        let version = site.undeployed.map(|undeployed| undeployed.version);
+        assert_eq!(version, undeployed, "{domain}");
+        assert_eq!(site.lineage, domain);
+    }
+}
+
+#[tokio::test]
 async fn settings_of_one_site_are_its_own() {
     let nginx = Nginx::prepare([
         Site::files("a.test").also("www.a.test"),

@@ -18,12 +18,22 @@ pub(super) async fn play(session: &Session, stage: &Stage) -> Result<(), Command
         stage.folder().display()
     ));
 
-    heading(session, 1, "No site has a certificate that a browser would trust");
+    heading(
+        session,
+        1,
+        "No site has a certificate that a browser would trust",
+    );
     stage.clpctl(session, &["site:list"], 0).await?;
 
-    heading(session, 2, "Each gets its first one: ordered side by side, deployed with one reload, and looked at");
+    heading(
+        session,
+        2,
+        "Each gets its first one: ordered side by side, deployed with one reload, and looked at",
+    );
     // Nobody can wait for sixty days here, so the CA hands out one certificate that is old already.
-    stage.ca().age_next(sites::PROXY, Duration::from_hours(20 * 24));
+    stage
+        .ca()
+        .age_next(sites::PROXY, Duration::from_hours(20 * 24));
     let mut words = vec!["site:renew-certificates"];
     for domain in sites::ALL {
         words.extend(["--domain", domain]);
@@ -32,27 +42,58 @@ pub(super) async fn play(session: &Session, stage: &Stage) -> Result<(), Command
     say("");
     stage.clpctl(session, &["site:list"], 0).await?;
 
-    heading(session, 3, "The unattended run renews what is due, and touches nothing else");
-    stage.clpctl(session, &["site:renew-certificates"], 0).await?;
+    heading(
+        session,
+        3,
+        "The unattended run renews what is due, and touches nothing else",
+    );
+    stage
+        .clpctl(session, &["site:renew-certificates"], 0)
+        .await?;
 
-    heading(session, 4, "A second run has nothing to do: no order, no reload, no changed file");
+    heading(
+        session,
+        4,
+        "A second run has nothing to do: no order, no reload, no changed file",
+    );
     let before = stage.ca().requests().total();
-    stage.clpctl(session, &["site:renew-certificates"], 0).await?;
+    stage
+        .clpctl(session, &["site:renew-certificates"], 0)
+        .await?;
     let asked = stage.ca().requests().total() - before;
     say(&format!(
         "{FAINT}The CA counted {asked} requests: when it would like the newest certificate renewed.{FAINT:#}"
     ));
 
-    heading(session, 5, "One site's DNS name disappears, and its renewal is tried");
+    heading(
+        session,
+        5,
+        "One site's DNS name disappears, and its renewal is tried",
+    );
     stage.forget_name(sites::STATIC);
-    stage.clpctl(session, &["site:renew-certificates", "--domain", sites::STATIC, "--force"], 1).await?;
+    stage
+        .clpctl(
+            session,
+            &[
+                "site:renew-certificates",
+                "--domain",
+                sites::STATIC,
+                "--force",
+            ],
+            1,
+        )
+        .await?;
     say("");
     stage.clpctl(session, &["site:list"], 0).await?;
     say("");
-    say("The site goes on with the certificate it has, the CA was not asked, and the others did not notice.");
+    say(
+        "The site goes on with the certificate it has, the CA was not asked, and the others did not notice.",
+    );
     Ok(())
 }
 
 fn heading(session: &Session, number: u32, text: &str) {
-    session.console.say(&format!("\n{LABEL}{number}. {text}{LABEL:#}"));
+    session
+        .console
+        .say(&format!("\n{LABEL}{number}. {text}{LABEL:#}"));
 }

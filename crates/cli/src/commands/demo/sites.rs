@@ -25,7 +25,11 @@ pub(super) struct Ports {
 
 /// Returns the vhost of a site, which keeps its files in `folder`.
 pub(super) fn vhost(domain: &str, folder: &Path, ports: Ports) -> String {
-    let Ports { http, https, behind } = ports;
+    let Ports {
+        http,
+        https,
+        behind,
+    } = ports;
     let root = folder.join("htdocs").join(domain);
     let root = root.display();
     let placeholder = folder.join("placeholder");
@@ -34,7 +38,9 @@ pub(super) fn vhost(domain: &str, folder: &Path, ports: Ports) -> String {
         placeholder.display()
     );
     match domain {
-        STATIC => format!("server {{\n  listen 127.0.0.1:{http};\n  server_name {domain};\n  root {root};\n}}\n"),
+        STATIC => format!(
+            "server {{\n  listen 127.0.0.1:{http};\n  server_name {domain};\n  root {root};\n}}\n"
+        ),
         PANEL => format!(
             "server {{\n  listen 127.0.0.1:{http};\n  {tls}\n  server_name {domain} www1.{domain};\n  root {root};\n\n  \
              if ($scheme != \"https\") {{\n    rewrite ^ https://$host:{https}$request_uri permanent;\n  }}\n\n  \

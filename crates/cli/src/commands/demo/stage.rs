@@ -30,14 +30,24 @@ impl Stage {
     /// Starts everything.
     pub(super) async fn set(session: &Session) -> Result<Self, CommandError> {
         let binary = nginx_binary(session)?;
-        let folder = tempfile::Builder::new().prefix("clpctl-demo-").tempdir().map_err(|cause| file(&cause))?;
+        let folder = tempfile::Builder::new()
+            .prefix("clpctl-demo-")
+            .tempdir()
+            .map_err(|cause| file(&cause))?;
         let ports = free_ports().map_err(|cause| file(&cause))?;
         let nginx = write_sites(folder.path(), ports)
             .and_then(|()| Nginx::start(&binary, folder.path(), ports.http))
-            .map_err(|cause| CommandError::file("The demo's nginx did not start, so nothing is shown.", &cause))?;
+            .map_err(|cause| {
+                CommandError::file(
+                    "The demo's nginx did not start, so nothing is shown.",
+                    &cause,
+                )
+            })?;
         let dns = DnsServer::start(Zone::new(&[Ipv4Addr::LOCALHOST.into()]))
             .await
-            .map_err(|cause| CommandError::mend("The demo's DNS server did not start.").because(&cause))?;
+            .map_err(|cause| {
+                CommandError::mend("The demo's DNS server did not start.").because(&cause)
+            })?;
         let ca = testca::TestCa::start(testca::Options {
             resolve: testca::Resolve::Dns(dns.address()),
             http_port: ports.http,
@@ -46,7 +56,13 @@ impl Stage {
         })
         .await
         .map_err(|cause| CommandError::mend("The demo's CA did not start.").because(&cause))?;
-        let stage = Self { ca, dns, ports, _nginx: nginx, folder };
+        let stage = Self {
+            ca,
+            dns,
+            ports,
+            _nginx: nginx,
+            folder,
+        };
         stage.write_config(&binary).map_err(|cause| file(&cause))?;
         Ok(stage)
     }
@@ -72,18 +88,42 @@ impl Stage {
     }
 
     /// Runs this program, as a person would, and expects an exit code.
-    #[expect(clippy::disallowed_methods, reason = "the demo runs this program, not one of the host's")]
-    pub(super) async fn clpctl(&self, session: &Session, words: &[&str], expected: u8) -> Result<(), CommandError> {
-        session.console.say(&format!("{LABEL}$ clpctl {}{LABEL:#}", words.join(" ")));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo runs this program, not one of the host's"
+    )]
+    pub(super) async fn clpctl(
+        &self,
+        session: &Session,
+        words: &[&str],
+        expected: u8,
+    ) -> Result<(), CommandError> {
+        session
+            .console
+            .say(&format!("{LABEL}$ clpctl {}{LABEL:#}", words.join(" ")));
         let program = std::env::current_exe().map_err(|cause| file(&cause))?;
         let mut command = tokio::process::Command::new(program);
-        command.arg("--config").arg(self.folder().join("clpctl.toml")).args(words);
-        let status = command.stdin(Stdio::null()).kill_on_drop(true).status().await.map_err(|cause| file(&cause))?;
+        command
+            .arg("--config")
+            .arg(self.folder().join("clpctl.toml"))
+            .args(words);
+        let status = command
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await
+            .map_err(|cause| file(&cause))?;
         if status.code() == Some(i32::from(expected)) {
             return Ok(());
         }
-        Err(CommandError::defect("A step of the demo ended otherwise than it should.")
-            .cause(format!("“clpctl {}” ended with {status}, and {expected} was expected", words.join(" "))))
+        Err(
+            CommandError::defect("A step of the demo ended otherwise than it should.").cause(
+                format!(
+                    "“clpctl {}” ended with {status}, and {expected} was expected",
+                    words.join(" ")
+                ),
+            ),
+        )
     }
 
     fn write_config(&self, nginx: &Path) -> io::Result<()> {
@@ -111,7 +151,10 @@ impl Stage {
 struct Nginx(Child);
 
 impl Nginx {
-    #[expect(clippy::disallowed_methods, reason = "the demo's nginx is started here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo's nginx is started here and nowhere else"
+    )]
     fn start(binary: &Path, folder: &Path, port: u16) -> io::Result<Self> {
         let child = std::process::Command::new(binary)
             .arg("-p")
@@ -134,7 +177,12 @@ impl Nginx {
             std::thread::sleep(START_PAUSE);
         }
         let log = std::fs::read_to_string(folder.join("error.log")).unwrap_or_default();
-        Err(io::Error::other(log.lines().last().unwrap_or("it does not answer").to_owned()))
+        Err(io::Error::other(
+            log.lines()
+                .last()
+                .unwrap_or("it does not answer")
+                .to_owned(),
+        ))
     }
 }
 
@@ -167,7 +215,10 @@ fn write_sites(folder: &Path, ports: Ports) -> io::Result<()> {
         let root = folder.join("htdocs").join(domain);
         std::fs::create_dir(&root)?;
         write(&root.join("index.html"), &format!("This is {domain}.\n"))?;
-        write(&folder.join("sites").join(format!("{domain}.conf")), &vhost(domain, folder, ports))?;
+        write(
+            &folder.join("sites").join(format!("{domain}.conf")),
+            &vhost(domain, folder, ports),
+        )?;
     }
     write(&folder.join("nginx.conf"), &nginx_conf(folder))
 }
@@ -176,13 +227,18 @@ fn write_sites(folder: &Path, ports: Ports) -> io::Result<()> {
 fn placeholder() -> Result<(rcgen::Certificate, rcgen::KeyPair), rcgen::Error> {
     let key = rcgen::KeyPair::generate()?;
     let mut parameters = rcgen::CertificateParams::new(sites::ALL.map(str::to_owned))?;
-    parameters.distinguished_name.push(rcgen::DnType::CommonName, "a placeholder");
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "a placeholder");
     parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
     parameters.not_after = rcgen::date_time_ymd(2036, 1, 1);
     Ok((parameters.self_signed(&key)?, key))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the demo's folder goes away; nothing in it must survive a crash")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo's folder goes away; nothing in it must survive a crash"
+)]
 fn write(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }
@@ -192,18 +248,26 @@ fn free_ports() -> io::Result<Ports> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let held = [listen()?, listen()?, listen()?];
     let port = |index: usize| held[index].local_addr().map(|address| address.port());
-    Ok(Ports { http: port(0)?, https: port(1)?, behind: port(2)? })
+    Ok(Ports {
+        http: port(0)?,
+        https: port(1)?,
+        behind: port(2)?,
+    })
 }
 
 fn nginx_binary(session: &Session) -> Result<PathBuf, CommandError> {
     let path = session.environment.get("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
-    let mut candidates = folders.filter(|folder| folder.starts_with('/')).map(|folder| Path::new(folder).join("nginx"));
-    candidates.find(|candidate| candidate.is_file()).ok_or_else(|| {
-        CommandError::mend("There is no nginx on this machine, so nothing can be shown.")
-            .hint("install it: apt-get install nginx-light")
-            .finding(FindingName::NginxNotInstalled)
-    })
+    let mut candidates = folders
+        .filter(|folder| folder.starts_with('/'))
+        .map(|folder| Path::new(folder).join("nginx"));
+    candidates
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| {
+            CommandError::mend("There is no nginx on this machine, so nothing can be shown.")
+                .hint("install it: apt-get install nginx-light")
+                .finding(FindingName::NginxNotInstalled)
+        })
 }
 
 fn file(cause: &io::Error) -> CommandError {

@@ -28,13 +28,21 @@ impl Watching {
             .ok();
         let watches = inotify.as_ref().map(Inotify::watches);
         let events = inotify.and_then(|inotify| inotify.into_event_stream([0; BUFFER]).ok());
-        Self { always, watches, events, folders: HashMap::new(), hangup: signal(SignalKind::hangup()).ok() }
+        Self {
+            always,
+            watches,
+            events,
+            folders: HashMap::new(),
+            hangup: signal(SignalKind::hangup()).ok(),
+        }
     }
 }
 
 impl Watcher for Watching {
     fn watch(&mut self, paths: &[PathBuf]) {
-        let Some(watches) = &mut self.watches else { return };
+        let Some(watches) = &mut self.watches else {
+            return;
+        };
         let wanted = folders(paths.iter().chain(&self.always));
         self.folders.retain(|folder, descriptor| {
             let keep = wanted.contains(folder);
@@ -50,7 +58,9 @@ impl Watcher for Watching {
             }
             match watches.add(&folder, MASK) {
                 Ok(descriptor) => _ = self.folders.insert(folder, descriptor),
-                Err(error) => tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once"),
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once")
+                }
             }
         }
     }
@@ -61,7 +71,9 @@ impl Watcher for Watching {
                 Some(events) => loop {
                     match events.next().await {
                         Some(Ok(_)) => return,
-                        Some(Err(error)) => tracing::warn!(%error, "a change of the configuration may go unnoticed"),
+                        Some(Err(error)) => {
+                            tracing::warn!(%error, "a change of the configuration may go unnoticed")
+                        }
                         None => std::future::pending::<()>().await,
                     }
                 },
@@ -81,7 +93,9 @@ impl Watcher for Watching {
     }
 
     fn forget(&mut self) {
-        let Some(events) = &mut self.events else { return };
+        let Some(events) = &mut self.events else {
+            return;
+        };
         while let Some(Some(_)) = futures_util::FutureExt::now_or_never(events.next()) {}
     }
 }
@@ -90,7 +104,11 @@ impl Watcher for Watching {
 fn folders<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for path in paths {
-        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("/")) };
+        let folder = if path.is_dir() {
+            path.as_path()
+        } else {
+            path.parent().unwrap_or(Path::new("/"))
+        };
         folders.push(folder.to_owned());
     }
     folders.sort_unstable();

@@ -1,9 +1,11 @@
+use testkit::port::{Port, has_ipv6};
+
 use super::*;
 
-/// Returns a port that nobody has, neither over IPv4 nor over IPv6.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// A challenge listener on a port that nobody else has.
+fn standalone() -> (Standalone, Port) {
+    let port = Port::free();
+    (Standalone::new(port.number()), port)
 }
 
 async fn ask(address: &str, port: u16, request: &str) -> io::Result<String> {
@@ -16,7 +18,7 @@ async fn ask(address: &str, port: u16, request: &str) -> io::Result<String> {
 
 #[tokio::test]
 async fn open_challenges_are_answered_and_nothing_else() {
-    let standalone = Standalone::new(free_port());
+    let (standalone, _port) = standalone();
     let port = standalone.port;
     standalone.present("AAA", "AAA.print").unwrap();
     standalone.present("BBB", "BBB.print").unwrap();
@@ -48,10 +50,10 @@ async fn open_challenges_are_answered_and_nothing_else() {
 
 #[tokio::test]
 async fn ipv6_is_answered_too() {
-    if std::net::TcpListener::bind("[::1]:0").is_err() {
+    if !has_ipv6() {
         return;
     }
-    let standalone = Standalone::new(free_port());
+    let (standalone, _port) = standalone();
     standalone.present("AAA", "AAA.print").unwrap();
     let request = "GET /.well-known/acme-challenge/AAA HTTP/1.1\r\n\r\n";
     let reply = ask("[::1]", standalone.port, request).await.unwrap();
@@ -60,7 +62,7 @@ async fn ipv6_is_answered_too() {
 
 #[tokio::test]
 async fn listening_ends_with_the_last_challenge_and_begins_anew() {
-    let standalone = Standalone::new(free_port());
+    let (standalone, _port) = standalone();
     for _ in 0..2 {
         standalone.present("AAA", "x").unwrap();
         standalone.withdraw("AAA");
