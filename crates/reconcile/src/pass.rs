@@ -118,21 +118,13 @@ pub async fn run<W: World>(
         .iter()
         .map(|item| at_rest(item, request.dry_run))
         .collect();
-    let due = if request.dry_run {
-        Vec::new()
-    } else {
-        due_items(&plan, &seen.sites)
-    };
-    let worked = !due.is_empty();
-    if worked {
+    let due = due_items(&plan, &seen.sites);
+    let works = !request.dry_run && !due.is_empty();
+    if works {
         let books = Books::new(world.memory().ledger()?);
-        let mut work = Work::new(
-            Arc::clone(world),
-            books,
-            seen.known,
-            remembered.clone(),
-            stop.clone(),
-        );
+        let known = std::mem::take(&mut seen.known);
+        let before = remembered.clone();
+        let mut work = Work::new(Arc::clone(world), books, known, before, stop.clone());
         work.carry_out(due, &mut reports).await;
         seen.reloads += work.reloads;
     }
@@ -141,31 +133,23 @@ pub async fn run<W: World>(
     }
     let wake_at = next_wake(&plan, &reports, now);
     drop(plan);
-    if worked {
+    if works {
         remembered = world.memory().remembered()?;
     }
-    let finished_at = world.clock().now();
-    let Seen {
-        sites,
-        findings,
-        reloads,
-        watched,
-        ..
-    } = seen;
     let report = Report {
         started_at,
-        finished_at,
-        reloads,
+        finished_at: world.clock().now(),
+        reloads: seen.reloads,
         sites: reports,
-        findings,
+        findings: seen.findings,
         wake_at,
     };
     world.observer().saw(Event::Over(&report));
     Ok(Pass {
         report,
-        sites,
+        sites: seen.sites,
         remembered,
-        watched,
+        watched: seen.watched,
     })
 }
 

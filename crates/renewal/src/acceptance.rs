@@ -38,6 +38,9 @@ pub fn accept(
     if let Some(name) = new.missing(wanted) {
         return Err(Rejection::NameNotCovered(name.clone()));
     }
+    if new.self_signed {
+        return Err(Rejection::SelfSigned);
+    }
     if let Some(fault) = &candidate.chain_fault {
         return Err(Rejection::Chain(fault.clone()));
     }
@@ -70,6 +73,9 @@ pub enum Rejection {
     /// A visitor of this name would be warned.
     #[error("the certificate does not cover {0}")]
     NameNotCovered(Name),
+    /// Nobody vouches for it but its own key.
+    #[error("the certificate is self-signed")]
+    SelfSigned,
     /// Visitors could not build a path to a root.
     #[error("the chain is not whole: {0}")]
     Chain(String),
@@ -184,6 +190,14 @@ mod tests {
         check(
             "a.test | a.test | 2026-02-21 2026-05-20 | - | -",
             expect!["the certificate is not valid before 2026-02-21T00:00:00Z"],
+        );
+    }
+
+    #[test]
+    fn a_self_signed_one_is_none() {
+        check(
+            "a.test | self a.test | 2026-02-19 2026-05-20 | - | -",
+            expect!["the certificate is self-signed"],
         );
     }
 

@@ -257,6 +257,8 @@ fn links_lead_somewhere() {
 fn functions_are_measured_from_their_name_to_their_brace() {
     let text = "trait A {\n    fn a();\n    fn b() {\n        1\n    }\n}\npub async fn c(\n    d: D,\n) {\n}\n";
     assert_eq!(functions(text).collect::<Vec<_>>(), [(3, 3), (7, 4)]);
+    let text = "fn a() {\n    check(r#\"\n        one\n        two\n    \"#);\n}\n";
+    assert_eq!(functions(text).collect::<Vec<_>>(), [(1, 3)]);
 }
 
 #[test]
@@ -380,8 +382,23 @@ fn functions(text: &str) -> impl Iterator<Item = (usize, usize)> {
         let opened = lines().find(|line| line.ends_with(['{', ';', '}']))?;
         let end = format!("{indent}}}");
         let length = lines().position(|line| line == end)? + 1;
+        let length = code(lines().take(length));
         opened.ends_with('{').then_some((number, length))
     })
+}
+
+/// How many of the lines are code: those inside a text of several lines (a snapshot, a table of cases) are data.
+fn code<'a>(lines: impl Iterator<Item = &'a str>) -> usize {
+    let mut inside = false;
+    let mut count = 0;
+    for line in lines {
+        count += usize::from(!inside);
+        inside = match line.rfind("r#\"") {
+            Some(begin) => !line[begin + 3..].contains("\"#"),
+            None => inside && !line.contains("\"#"),
+        };
+    }
+    count
 }
 
 /// The targets of a line's `[text](target)`.

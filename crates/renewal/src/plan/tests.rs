@@ -78,50 +78,49 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
             key_fits: true,
         }
     });
-    let note = |word: &str| {
-        notes
-            .split(", ")
-            .find_map(|note| note.strip_prefix(word))
-            .map(str::trim)
-    };
-    let remembered = Remembered {
-        suggestion: note("window").map(|days| {
-            let answer = Answer {
-                window: window(days),
-                explanation: None,
-                retry_after: None,
-            };
-            Suggestion::answered(None, &CertificateId("key.serial".into()), answer, now)
-        }),
-        attempts: note("failed").map(|until| {
-            Attempts::failed(
-                None,
-                Blame::Ca,
-                true,
-                Some(moment(until)),
-                "the CA is busy".into(),
-                now,
-            )
-        }),
-    };
     let site = Site {
         wanted: Names::from(domain.clone()),
         source: Source::Nginx,
         servers: Vec::new(),
         current,
         lineage: domain.to_string(),
-        undeployed: note("undeployed").map(|days| Undeployed {
+        undeployed: note(notes, "undeployed").map(|days| Undeployed {
             certificate: certificate(days),
             version: 2,
         }),
         policy: Policy {
-            managed: note("unmanaged").is_none(),
-            listed: note("listed").is_some(),
+            managed: note(notes, "unmanaged").is_none(),
+            listed: note(notes, "listed").is_some(),
             ..Policy::default()
         },
         findings: Vec::new(),
     };
-    (site, remembered)
+    (site, remembered(notes, now))
+}
+
+fn note<'a>(notes: &'a str, word: &str) -> Option<&'a str> {
+    let mut notes = notes.split(", ");
+    notes
+        .find_map(|note| note.strip_prefix(word))
+        .map(str::trim)
+}
+
+fn remembered(notes: &str, now: Timestamp) -> Remembered {
+    let id = CertificateId("key.serial".into());
+    let answer = |days| Answer {
+        window: window(days),
+        explanation: None,
+        retry_after: None,
+    };
+    let failed = |until| {
+        let told = Some(moment(until));
+        Attempts::failed(None, Blame::Ca, true, told, "the CA is busy".into(), now)
+    };
+    Remembered {
+        suggestion: note(notes, "window")
+            .map(|days| Suggestion::answered(None, &id, answer(days), now)),
+        attempts: note(notes, "failed").map(failed),
+    }
 }
 
 fn moment(day: &str) -> Timestamp {
