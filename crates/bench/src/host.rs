@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use testkit::host::Host;
 use testkit::nginx::{Nginx, Site};
@@ -10,6 +12,12 @@ use testkit::pebble::Pebble;
 
 use crate::arguments::Arguments;
 use crate::measure::Program;
+
+/// Lets the disk come to rest after the set-up, so that none of its work is done in the time of who is measured.
+pub(crate) fn settle() {
+    rustix::fs::sync();
+    thread::sleep(DELETED);
+}
 
 /// Returns sites of plain files, each with a self-signed certificate of its own.
 pub(crate) fn sites(count: usize) -> Vec<Site> {
@@ -78,3 +86,6 @@ pub(crate) fn served(nginx: &Nginx, root: &Path, sites: usize) -> io::Result<usi
     let address = nginx.https_addresses()[0];
     crate::served::count(root, address, domains.iter().map(String::as_str))
 }
+
+/// ext4 is slow to give out the places of files that were deleted in the last five seconds, as those of the run before.
+const DELETED: Duration = Duration::from_secs(6);

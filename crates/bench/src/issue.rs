@@ -102,7 +102,7 @@ fn print(columns: &[Column], sites: usize) {
     });
     let mut table = Table::new(["what".to_owned()].into_iter().chain(headings));
     let scaled = format!("s for {sites} certificates, start to end");
-    let lines: [Line<'_>; 9] = [
+    let lines: [Line<'_>; 10] = [
         ("certificates obtained", &|column| {
             column.round.certificates.to_string()
         }),
@@ -118,6 +118,10 @@ fn print(columns: &[Column], sites: usize) {
         ("client CPU per certificate, ms", &|column| {
             number(column.per_certificate(column.round.cpu) * 1e3)
         }),
+        (
+            "CPU of what it started (nginx -t) per certificate, ms",
+            &|column| number(column.per_certificate(column.round.started) * 1e3),
+        ),
         ("peak memory, MB", &|column| {
             column.round.peak_mb.map_or("–".into(), number)
         }),

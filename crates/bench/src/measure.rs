@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::{Deserialize, Serialize};
 
 /// What one run of a program cost, its own children included.
@@ -24,6 +24,8 @@ pub(crate) struct Cost {
     pub(crate) wall: f64,
     /// User and system time, in seconds.
     pub(crate) cpu: f64,
+    /// The part of it that programs spent which it started, to a hundredth of a second.
+    pub(crate) started: f64,
     /// The most memory it had at once, in megabytes (10⁶ bytes).
     pub(crate) peak_mb: f64,
     /// Its exit code; a signal's number with 128 added, as shells have it.
@@ -228,8 +230,17 @@ pub(crate) fn wrap(report: &Path, command: &[OsString]) -> ExitCode {
 
 fn cost_of(command: &[OsString]) -> io::Result<Cost> {
     let start = Instant::now();
-    let status = Command::new(&command[0]).args(&command[1..]).status()?;
+    let mut child = Command::new(&command[0]).args(&command[1..]).spawn()?;
+    let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let process = process.ok_or_else(|| io::Error::other("a process id that is none"))?;
+    // Ended, but not waited for: the kernel still tells about it.
+    waitid(
+        WaitId::Pid(process),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    )?;
     let wall = start.elapsed().as_secs_f64();
+    let started = started(&fs::read_to_string(format!("/proc/{}/stat", child.id()))?);
+    let status = child.wait()?;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     // Linux tells memory in kibibytes.
     #[expect(
@@ -241,9 +252,19 @@ fn cost_of(command: &[OsString]) -> io::Result<Cost> {
     Ok(Cost {
         wall,
         cpu: seconds(usage.user_time()) + seconds(usage.system_time()),
+        started: started.unwrap_or(0.0),
         peak_mb,
         code,
     })
+}
+
+/// The time of the ended children of a process, in seconds: `cutime` and `cstime` of proc_pid_stat(5).
+fn started(stat: &str) -> Option<f64> {
+    // The name of the program stands in parentheses and may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut ticks = fields.split_whitespace().skip(13);
+    let mut next = || ticks.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / TICKS_PER_SECOND)
 }
 
 /// Returns the processor time that this process spent so far, in seconds.
@@ -278,6 +299,9 @@ fn tail(text: &str) -> String {
 /// How long a program may take unless told otherwise: no benchmark here takes minutes when all is well.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// What `/proc` counts in, on every Linux (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// How often its end is looked for. Its own time is taken elsewhere, so this is in no figure.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -289,7 +313,7 @@ const LINES_SHOWN: usize = 20;
 
 #[cfg(test)]
 mod tests {
-    use super::{cost_of, median};
+    use super::{cost_of, median, started};
 
     #[test]
     fn the_exit_code_and_the_time_of_a_program_are_told() {
@@ -301,6 +325,13 @@ mod tests {
         let cost = cost_of(&words.map(Into::into)).unwrap();
         assert_eq!(cost.code, 3);
         assert!(cost.wall > 0.0 && cost.cpu > 0.0 && cost.peak_mb > 0.0);
+    }
+
+    #[test]
+    fn the_time_of_ended_children_is_read() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 96 0 0 0 11 12 13 14 20 0 1 0 5 6 7";
+        assert_eq!(started(stat), Some(0.27));
+        assert_eq!(started("nonsense"), None);
     }
 
     #[test]

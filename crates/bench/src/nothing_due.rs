@@ -105,6 +105,7 @@ fn certbot(arguments: &Arguments, lineages: usize) -> Result<Cost, Box<dyn Error
 }
 
 fn middle(program: &Program) -> Result<Cost, Box<dyn Error>> {
+    host::settle();
     let runs: Result<Vec<_>, _> = (0..RUNS)
         .map(|_| program.run().map(|run| run.cost))
         .collect();

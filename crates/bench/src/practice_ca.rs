@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         "certificates",
         "s",
         "CPU per certificate, ms",
+        "nginx -t beside it, ms",
         "CPU, share of the cores",
         "peak memory, MB",
         "requests per certificate",
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let stage = Stage::new(&runtime, certificates)?;
     let program = stage.clpctl(arguments)?;
     println!("`{}`\n", program.shown());
+    host::settle();
     let cost = program.run()?.cost;
     stage.check(certificates)?;
     table.line(cells("clpctl, everything", certificates, cost, &stage.ca));
@@ -137,13 +139,14 @@ fn ideal_client(runtime: &Runtime, certificates: usize) -> Result<(Cost, Handle)
     clippy::cast_precision_loss,
     reason = "certificates and requests are few"
 )]
-fn cells(client: &str, certificates: usize, cost: Cost, ca: &Handle) -> [String; 8] {
+fn cells(client: &str, certificates: usize, cost: Cost, ca: &Handle) -> [String; 9] {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     [
         client.to_owned(),
         certificates.to_string(),
         number(cost.wall),
-        number(cost.cpu * 1e3 / certificates as f64),
+        number((cost.cpu - cost.started) * 1e3 / certificates as f64),
+        number(cost.started * 1e3 / certificates as f64),
         number(cost.cpu / cost.wall / cores as f64),
         number(cost.peak_mb),
         number(ca.requests().total() as f64 / certificates as f64),

@@ -23,8 +23,10 @@ pub(super) struct Round {
     pub(super) certificates: usize,
     /// Seconds from start to end.
     pub(super) wall: f64,
-    /// Seconds of user and system time, of all its processes.
+    /// Seconds of user and system time, without the programs it started.
     pub(super) cpu: f64,
+    /// Seconds of user and system time of the programs it started: `nginx -t`.
+    pub(super) started: f64,
     pub(super) peak_mb: Option<f64>,
     /// Seconds from the first order to the last certificate, as the CA saw them.
     pub(super) phase: Option<f64>,
@@ -58,6 +60,7 @@ pub(super) fn clpctl(arguments: &Arguments, sites: usize) -> Result<Round, Attem
     host::use_pebble(&mut host, &pebble);
     host::list(&mut host, sites);
     let program = host::clpctl(arguments, &host)?.args(["site:renew-certificates", "--jobs=4"]);
+    host::settle();
     let watch = Watch::start(&pebble.log_file())?;
     let measured = program.limit(HANGS).run();
     let phase = watch.finish();
@@ -96,6 +99,7 @@ pub(super) fn ideal(arguments: &Arguments, certificates: usize) -> Result<Round,
         ])
         .arg("--bundle")
         .arg(pebble.ca_bundle());
+    host::settle();
     let watch = Watch::start(&pebble.log_file())?;
     let measured = program.limit(HANGS).run();
     let phase = watch.finish();
@@ -141,6 +145,7 @@ pub(super) fn lego(arguments: &Arguments, certificates: usize) -> Result<Round, 
             .env("LEGO_CA_CERTIFICATES", pebble.ca_bundle());
         program.limit(HANGS).run()
     };
+    host::settle();
     let start = Instant::now();
     let costs: Vec<Result<Vec<Cost>, MeasureError>> = thread::scope(|scope| {
         let work = |process| {
@@ -175,6 +180,7 @@ pub(super) fn certbot(arguments: &Arguments, certificates: usize) -> Result<Roun
     let nginx = Nginx::start(plain(certificates));
     let pebble = host::pebble(arguments, nginx.http_port(), nginx.https_port())?;
     let folder = scratch()?;
+    host::settle();
     let start = Instant::now();
     let one = |index: usize| {
         let domain = host::domain(index);
@@ -225,7 +231,8 @@ fn round(
         command: command.to_owned(),
         certificates,
         wall: cost.wall,
-        cpu: cost.cpu,
+        cpu: cost.cpu - cost.started,
+        started: cost.started,
         peak_mb: Some(cost.peak_mb),
         phase,
         requests: total,
@@ -239,6 +246,7 @@ fn round(
 fn sum(costs: &[Cost], wall: f64) -> Cost {
     let sum = costs.iter().fold(Cost::default(), |sum, cost| Cost {
         cpu: sum.cpu + cost.cpu,
+        started: sum.started + cost.started,
         peak_mb: sum.peak_mb.max(cost.peak_mb),
         ..sum
     });
