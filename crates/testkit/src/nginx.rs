@@ -15,6 +15,7 @@ mod vhost;
 
 pub use site::Site;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -277,8 +278,7 @@ impl Nginx {
             .iter()
             .filter(|site| site.has_tls())
             .flat_map(|_| self.https_addresses());
-        let mut listened: Vec<_> = http.chain(https).collect();
-        listened.dedup();
+        let listened: BTreeSet<_> = http.chain(https).collect();
         written.trim() == master.to_string()
             && processes(self.folder()).len() > 1
             && listened

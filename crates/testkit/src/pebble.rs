@@ -188,7 +188,13 @@ impl Pebble {
     /// Returns everything the CA logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(log(self.folder.path())).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Returns the file of its log, to be followed.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        log(self.folder.path())
     }
 
     /// Counts the requests that came so far, as the CA logged them.
@@ -240,8 +246,14 @@ impl Settings {
     /// Uses the newer pebble, which knows renewal information (ARI) and profiles.
     #[must_use]
     #[track_caller]
-    pub fn newer(mut self) -> Self {
-        self.program = newer_pebble();
+    pub fn newer(self) -> Self {
+        self.program(newer_pebble())
+    }
+
+    /// Uses the pebble at this path; its `pebble-challtestsrv` lies beside it.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
         self
     }
 
@@ -332,7 +344,7 @@ impl Settings {
         fs::write(&config, self.config(&api, &management, &certificate, &key))
             .expect("the file can be written");
         let child = self
-            .program(&config, dns.address())
+            .command(&config, dns.address())
             .spawn(&log(folder.path()));
         let pebble = Pebble {
             folder,
@@ -354,7 +366,7 @@ impl Settings {
         pebble
     }
 
-    fn program(&self, config: &Path, dns: SocketAddr) -> Program {
+    fn command(&self, config: &Path, dns: SocketAddr) -> Program {
         Program::new(&self.program)
             .arg("-strict")
             .arg("-config")
