@@ -43,7 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
                     target,
                 ));
                 let ratio = per_lineage(certbot, peers) / per_lineage(cost, lineages);
-                let less = format!("{} times less CPU per lineage than certbot", number(ratio));
+                let less = format!(
+                    "{} times less CPU per lineage than certbot with {peers}, starts included",
+                    number(ratio)
+                );
                 table.line([less.as_str(), "", "", "", "", "", ""]);
             }
             Err(error) => failed = Some(error),

@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{IN_FLIGHT} orders in flight.\n\n{table}");
     drop(stage);
     let stage = Stage::new(&runtime, certificates)?;
+    host::settle();
     profile::run(&stage.clpctl(arguments)?, stage.host.folder())
 }
 

@@ -103,7 +103,7 @@ fn print(counted: &BTreeMap<usize, Counted>) {
 }
 
 /// What a stack tells, by words in the names of its functions. The first that fits counts.
-const KINDS: [(&str, &[&str]); 12] = [
+const KINDS: [(&str, &[&str]); 13] = [
     (
         "making keys",
         &[
@@ -134,6 +134,18 @@ const KINDS: [(&str, &[&str]); 12] = [
     ),
     ("TLS", &["rustls", "SSL_", "aes_gcm", "aead_aes"]),
     ("the database", &["sqlite3", "rusqlite"]),
+    (
+        "files, in the kernel",
+        &[
+            "ext4_",
+            "vfs_",
+            "do_filp_open",
+            "do_fsync",
+            "filename_create",
+            "do_unlinkat",
+            "do_renameat2",
+        ],
+    ),
     ("reading certificates", &["x509_parser", "x509::"]),
     (
         "reading the nginx configuration",
