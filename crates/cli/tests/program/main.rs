@@ -1,0 +1,6 @@
+//! Does the program keep its promises on a real nginx, with real CAs?
+//!
+//! Every test runs `clpctl` itself on a host of its own and judges it from outside: by `openssl`, by the bytes and
+//! inodes of files, by nginx's own logs, by what the CA counted, and by the program's JSON.
+
+mod renewing;

@@ -1,0 +1,1 @@
+//! Is a certificate that is due renewed and served, and is nothing else touched?
