@@ -1,1 +1,292 @@
 //! Is a certificate that is due renewed and served, and is nothing else touched?
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use testca::{Endpoint, Fault, RenewalWindow, ReplacesFault, ReplacesRefusal};
+use testkit::host::Host;
+use testkit::nginx::Site;
+use testkit::openssl;
+
+use crate::answer::{ask, renew};
+use crate::disk::{self, KINDS, NOTHING};
+use crate::hosts::host_with;
+use crate::practice::Practice;
+
+/// Everything on the host but logs and what SQLite does for itself.
+fn everything(host: &Host) -> disk::Tree {
+    let left_out = ["clpctl.log", "acme.log", "logs", "clpctl.db-shm", "clpctl.db-wal"];
+    let mut tree = disk::tree(host.folder(), &left_out);
+    tree.extend(disk::tree(host.nginx.folder(), &left_out));
+    tree
+}
+
+#[test]
+fn a_batch_that_is_due_is_renewed_with_one_reload_and_served_on_every_address() {
+    let mut host = host_with([
+        (Site::cloudpanel("a.test").also("www.a.test"), 10),
+        (Site::files("b.test"), 20),
+        (Site::cloudpanel_redirect("www.c.test", "c.test"), 5),
+        (Site::files("later.test"), 80),
+    ]);
+    let pebble = host.with_pebble(|settings| settings);
+    let untouched = disk::lineage(&host, "later.test");
+    let old: Vec<_> = DUE.map(|domain| disk::tree(&host.archive(domain), &[])).into();
+    let answer = renew(&host);
+    pebble.assert_well();
+    assert_eq!((answer.reloads(), host.nginx.reloads()), (1, 1));
+    let counted = pebble.requests();
+    assert_eq!((counted.new_order, counted.finalize, counted.certificate), (3, 3, 3), "{counted:?}");
+    assert_eq!(counted.new_account, 1, "{counted:?}");
+    for (domain, old) in DUE.iter().zip(old) {
+        assert_renewed(&host, &answer, domain);
+        let fullchain = host.live(domain).join("fullchain.pem");
+        assert_eq!(openssl::verify(&pebble.root(), &fullchain), Ok(()), "{domain}");
+        for (path, before) in old {
+            assert_eq!(disk::entry(&path), before, "{}", path.display());
+        }
+    }
+    for name in ["a.test", "www.a.test"] {
+        assert!(openssl::covers(&host.live("a.test").join("cert.pem"), name), "{name}");
+    }
+    assert!(openssl::covers(&host.live("c.test").join("cert.pem"), "www.c.test"));
+    assert_eq!(answer.outcome("later.test"), "not-due");
+    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "later.test")), NOTHING);
+}
+
+/// The site's second version is whole, private, linked, served everywhere, and what the answer says.
+#[track_caller]
+fn assert_renewed(host: &Host, answer: &crate::answer::Answer, domain: &str) {
+    assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);
+    let archive = disk::tree(&host.archive(domain), &[]);
+    let mut expected: Vec<_> = KINDS
+        .iter()
+        .flat_map(|kind| [1, 2].map(|version| host.archive(domain).join(format!("{kind}{version}.pem"))))
+        .collect();
+    expected.sort();
+    assert_eq!(archive.into_keys().collect::<Vec<_>>(), expected);
+    assert_eq!(disk::linked_version(host, domain), 2);
+    let (certificate, key) = (host.live(domain).join("cert.pem"), host.live(domain).join("privkey.pem"));
+    assert!(openssl::key_fits(&certificate, &key), "{domain}");
+    let mode = fs::metadata(&key).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode, 0o600, "{domain}");
+    let [leaf, chain, fullchain] = ["cert", "chain", "fullchain"]
+        .map(|kind| fs::read_to_string(host.live(domain).join(format!("{kind}.pem"))).unwrap());
+    assert_eq!(fullchain, format!("{leaf}{chain}"), "{domain}");
+    disk::assert_served(host, domain);
+    let site = answer.site(domain);
+    assert_eq!(site["certificate"]["sha256"], openssl::sha256(&certificate).as_str(), "{site:#}");
+    let served = site["served"].as_array().unwrap();
+    let addresses: Vec<_> = served.iter().map(|served| served["address"].as_str().unwrap().to_owned()).collect();
+    let listened: Vec<_> = host.nginx.https_addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, listened, "{site:#}");
+    assert!(served.iter().all(|served| served["ok"] == true), "{site:#}");
+}
+
+#[test]
+fn a_second_run_asks_for_nothing_and_changes_nothing() {
+    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::files("b.test"), 80)]);
+    let pebble = host.with_pebble(|settings| settings);
+    assert_eq!(renew(&host).outcome("a.test"), "renewed");
+    // The window of the new certificate is asked for once, by whichever run comes first.
+    let _ = renew(&host);
+    let (before, asked) = (everything(&host), pebble.requests());
+    let answer = renew(&host);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "not-due");
+    assert_eq!(answer.reloads(), 0);
+    assert_eq!(host.nginx.reloads(), 1);
+    assert_eq!(disk::differences(&before, &everything(&host)), NOTHING);
+    let again = pebble.requests();
+    assert_eq!(again.of_orders(), asked.of_orders(), "{again:?}");
+    assert_eq!((again.new_account, again.new_nonce), (asked.new_account, asked.new_nonce), "{again:?}");
+}
+
+#[test]
+fn a_dry_run_asks_the_ca_for_nothing_and_writes_nothing() {
+    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::files("b.test"), 80)]);
+    let pebble = host.with_pebble(|settings| settings);
+    let before = disk::tree(host.folder(), &[]);
+    let nginx_before = disk::tree(host.nginx.folder(), &["logs"]);
+    let answer = ask(&host, &["site:renew-certificates", "--dry-run"]).expect_code(0);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "would-renew");
+    assert_eq!(answer.site("a.test")["reason"], "a third of its life is left");
+    assert_eq!(answer.outcome("b.test"), "not-due");
+    assert_eq!(disk::differences(&before, &disk::tree(host.folder(), &[])), NOTHING);
+    let nginx_after = disk::tree(host.nginx.folder(), &["logs"]);
+    assert_eq!(disk::differences(&nginx_before, &nginx_after), NOTHING);
+    assert_eq!(pebble.requests().total(), 0);
+    assert_eq!(host.nginx.reloads(), 0);
+}
+
+#[test]
+fn what_is_not_due_is_renewed_when_it_is_asked_for_with_force() {
+    let mut host = host_with([(Site::files("a.test"), 80), (Site::files("b.test"), 80)]);
+    let pebble = host.with_pebble(|settings| settings);
+    let untouched = disk::lineage(&host, "b.test");
+    let words = ["site:renew-certificates", "--domain=a.test", "--force"];
+    let answer = ask(&host, &words).expect_code(0);
+    pebble.assert_well();
+    assert_renewed(&host, &answer, "a.test");
+    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "b.test")), NOTHING);
+    assert_eq!(pebble.requests().new_order, 1);
+}
+
+#[test]
+fn cloudpanels_own_command_renews_all_sites() {
+    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::cloudpanel("b.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    let answer = ask(&host, &["lets-encrypt:renew:certificates"]).expect_code(0);
+    pebble.assert_well();
+    for domain in ["a.test", "b.test"] {
+        assert_renewed(&host, &answer, domain);
+    }
+    assert_eq!(host.nginx.reloads(), 1);
+}
+
+#[test]
+fn a_profile_decides_how_long_a_certificate_lives() {
+    let mut host = host_with([(Site::files("short.test"), 10), (Site::files("usual.test"), 10)]);
+    let six_days = Duration::from_secs(6 * 24 * 60 * 60);
+    let pebble = host.with_pebble(|settings| settings.newer().profile("brief", six_days));
+    host.append("[[site]]\ndomain = \"short.test\"\nprofile = \"brief\"\n");
+    host.append("[[site]]\ndomain = \"usual.test\"\nprofile = \"default\"\n");
+    let answer = renew(&host);
+    pebble.assert_well();
+    for domain in ["short.test", "usual.test"] {
+        assert_renewed(&host, &answer, domain);
+    }
+    let ends_within = |domain: &str, seconds: u64| {
+        let certificate = host.live(domain).join("cert.pem");
+        let checked = testkit::program::Program::new("openssl")
+            .args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"])
+            .arg(certificate);
+        !checked.run().ok()
+    };
+    assert!(ends_within("short.test", six_days.as_secs() + 60));
+    assert!(!ends_within("usual.test", 10 * six_days.as_secs()));
+}
+
+#[test]
+fn a_window_that_the_ca_moved_into_the_past_renews_and_says_what_it_replaces() {
+    let mut host = host_with([(Site::files("a.test"), 10), (Site::files("b.test"), 10)]);
+    let practice = Practice::start(&mut host, |_| {});
+    assert_eq!(renew(&host).outcome("a.test"), "renewed");
+    let untouched = disk::lineage(&host, "b.test");
+    let now = practice.ca.certificate_id("a.test").map(|_| jiff::Timestamp::now()).unwrap();
+    let window = RenewalWindow {
+        start: now - jiff::SignedDuration::from_hours(3),
+        end: now - jiff::SignedDuration::from_hours(2),
+    };
+    practice.ca.suggest_renewal("a.test", window, None).unwrap();
+    // Only an order that says what it replaces can meet this fault.
+    let fault = Fault::new(ReplacesFault::Refuse(ReplacesRefusal::AlreadyReplaced)).times(1);
+    practice.ca.add_fault(fault);
+    let later = ["site:renew-certificates", "--clock-offset=+1d"];
+    let answer = ask(&host, &later).expect_code(0);
+    assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
+    assert_eq!(practice.ca.faults(), [], "no order said what it replaces");
+    // Refused once, and tried without.
+    assert_eq!(practice.asked(Endpoint::NewOrder), 2 + 2);
+    assert_eq!(disk::linked_version(&host, "a.test"), 3);
+    disk::assert_served(&host, "a.test");
+    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "b.test")), NOTHING);
+}
+
+#[test]
+fn the_newer_pebble_is_asked_for_its_windows() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(testkit::pebble::Settings::newer);
+    assert_eq!(renew(&host).outcome("a.test"), "renewed");
+    let answer = renew(&host);
+    pebble.assert_well();
+    let reason = answer.site("a.test")["reason"].as_str().unwrap();
+    assert!(reason.ends_with("a moment in the window that the CA suggests"), "{reason}");
+    // Inside the window the order names what it replaces, and the CA takes it.
+    let later = ["site:renew-certificates", "--clock-offset=+75d"];
+    let answer = ask(&host, &later).expect_code(0);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
+    assert_eq!(pebble.requests().new_order, 2);
+}
+
+#[test]
+fn keys_are_of_the_wanted_type() {
+    let mut host = host_with([
+        (Site::files("p256.test"), 10),
+        (Site::files("p384.test"), 10),
+        (Site::files("rsa.test"), 10),
+    ]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.append("[[site]]\ndomain = \"p384.test\"\nkey_type = \"ecdsa-p384\"\n");
+    host.append("[[site]]\ndomain = \"rsa.test\"\nkey_type = \"rsa-2048\"\n");
+    let answer = renew(&host);
+    pebble.assert_well();
+    let sizes = [("p256.test", "NIST CURVE: P-256"), ("p384.test", "NIST CURVE: P-384"), ("rsa.test", "(2048 bit)")];
+    for (domain, shown) in sizes {
+        assert_renewed(&host, &answer, domain);
+        let text = openssl::x509(&host.live(domain).join("cert.pem"), &["-text"]);
+        assert!(text.contains(shown), "{domain}:\n{text}");
+    }
+}
+
+#[test]
+fn names_in_the_configuration_go_before_those_of_the_vhost() {
+    let site = Site::files("a.test").also("www.a.test").also("blog.a.test");
+    let mut host = host_with([(site, 80)]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.append("[[site]]\ndomain = \"a.test\"\nnames = [\"a.test\", \"blog.a.test\", \"new.a.test\"]\n");
+    let vhost = host.nginx.vhost("a.test");
+    let text = fs::read_to_string(&vhost).unwrap();
+    fs::write(&vhost, text.replace("blog.a.test;", "blog.a.test new.a.test;")).unwrap();
+    host.nginx.reload();
+    let answer = renew(&host);
+    pebble.assert_well();
+    assert_eq!(answer.site("a.test")["reason"], "the certificate does not cover new.a.test");
+    let certificate = host.live("a.test").join("cert.pem");
+    let covered = ["a.test", "blog.a.test", "new.a.test", "www.a.test"].map(|name| openssl::covers(&certificate, name));
+    assert_eq!(covered, [true, true, true, false]);
+}
+
+#[test]
+fn refused_nonces_are_replaced() {
+    for percent in [5, 30] {
+        let mut host = host_with([(Site::files("a.test"), 10), (Site::files("b.test"), 10)]);
+        let pebble = host.with_pebble(|settings| settings.newer().rejected_nonces(percent));
+        let answer = ask(&host, &["site:renew-certificates"]);
+        pebble.assert_well();
+        let answer = answer.expect_code(0);
+        for domain in ["a.test", "b.test"] {
+            assert_renewed(&host, &answer, domain);
+        }
+    }
+}
+
+#[test]
+fn staging_asks_the_other_directory() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.set("acme", "directory", "\"https://127.0.0.1:9/never-asked\"");
+    let answer = ask(&host, &["site:renew-certificates", "--staging"]).expect_code(0);
+    pebble.assert_well();
+    assert_renewed(&host, &answer, "a.test");
+    assert!(!host.acme_log().contains("never-asked"), "{}", host.acme_log());
+}
+
+#[test]
+fn a_time_before_the_end_is_kept_to() {
+    let mut host = host_with([(Site::files("a.test"), 40)]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.set("renewal", "before_expiry", "\"30d\"");
+    let early = ask(&host, &["site:renew-certificates", "--clock-offset=+9d"]).expect_code(0);
+    assert_eq!(early.outcome("a.test"), "not-due", "{:#}", early.json);
+    assert_eq!(pebble.requests().of_orders(), 0);
+    let answer = ask(&host, &["site:renew-certificates", "--clock-offset=+11d"]).expect_code(0);
+    pebble.assert_well();
+    assert_renewed(&host, &answer, "a.test");
+    assert_eq!(answer.site("a.test")["reason"], "less than 30 days of its life are left");
+}
+
+const DUE: [&str; 3] = ["a.test", "b.test", "c.test"];
