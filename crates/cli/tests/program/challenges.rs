@@ -1,11 +1,10 @@
 //! Is the CA answered, whatever the vhost says, and is nothing left behind?
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, TcpStream};
 use std::time::Duration;
 
 use testca::Endpoint;
-use testkit::host::Host;
 use testkit::nginx::Site;
 use testkit::program::wait_until;
 use testkit::upstream::Upstream;
@@ -44,7 +43,7 @@ fn vhosts_that_stop_the_challenge_get_one_line_and_nothing_else() {
     host.set("acme", "jobs", "4");
     let before = STOPPED.map(|domain| fs::read_to_string(host.nginx.vhost(domain)).unwrap());
     let usual = disk::entry(&host.nginx.vhost("usual.test"));
-    let roots = disk::tree(&host.nginx.folder().join("htdocs"), &[]);
+    let roots = STOPPED.map(|domain| disk::tree(&host.nginx.document_root(domain), &[]));
     let answer = ask(&host, &["site:renew-certificates"]);
     pebble.assert_well();
     let answer = answer.expect_code(0);
@@ -58,7 +57,7 @@ fn vhosts_that_stop_the_challenge_get_one_line_and_nothing_else() {
     }
     assert_eq!(answer.outcome("usual.test"), "renewed");
     assert_eq!(disk::entry(&host.nginx.vhost("usual.test")), usual);
-    assert_eq!(disk::tree(&host.nginx.folder().join("htdocs"), &[]), roots);
+    assert_eq!(STOPPED.map(|domain| disk::tree(&host.nginx.document_root(domain), &[])), roots);
     // Once for all the lines, once for all the certificates.
     assert_eq!(host.nginx.reloads(), 2, "{:#}", answer.json);
     // The lines stay, and the next renewal needs nothing more.
@@ -82,6 +81,8 @@ fn a_vhost_that_may_not_be_edited_is_a_finding_and_no_order() {
     assert_eq!(answer.outcome("a.test"), "failed");
     let finding = answer.finding("a.test", "challenge-forbidden");
     assert_eq!(finding["severity"], "fatal");
+    let findings = answer.site("a.test")["findings"].to_string();
+    assert!(findings.contains("nginx.edit"), "{findings}");
     assert_eq!(pebble.requests().of_orders(), 0);
     assert_eq!(host.nginx.reloads(), 0);
     assert_eq!(disk::entry(&host.nginx.vhost("a.test")), vhost);
@@ -177,16 +178,24 @@ fn a_name_that_is_gone_is_not_ordered() {
 }
 
 #[test]
-fn an_ipv6_address_that_leads_elsewhere_is_named() {
-    let mut host: Host = host_with([(Site::files("a.test"), 10)]);
+fn an_ipv6_address_on_which_another_site_answers_is_no_order() {
+    let mut host = host_with([(Site::files("a.test"), 10), (Site::files("b.test"), 80)]);
+    let http = host.nginx.http_addresses();
+    let v6 = http.iter().find(|address| address.is_ipv6()).expect("the machine has IPv6 on loopback");
+    let vhost = host.nginx.vhost("a.test");
+    let text = fs::read_to_string(&vhost).unwrap();
+    fs::write(&vhost, text.replace(&format!("    listen {v6};\n"), "")).unwrap();
+    host.nginx.stop();
+    host.nginx.launch();
     let pebble = host.with_pebble(|settings| settings);
-    // A documentation address: nothing is there.
-    pebble.dns().set_aaaa("a.test", &["100::1".parse().unwrap()]);
-    let answer = ask(&host, &["site:renew-certificates"]);
+    host.set("nginx", "edit", "false");
+    pebble.dns().set_aaaa("a.test", &[Ipv6Addr::LOCALHOST]);
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
     pebble.assert_well();
-    assert_eq!(answer.outcome("a.test"), "failed", "{:#}", answer.json);
+    // CAs try IPv6 first, and do not come back to IPv4 once somebody answers.
+    let finding = answer.finding("a.test", "challenge-not-found").to_string();
+    assert!(finding.contains("[::1]"), "{finding}");
     assert_eq!(pebble.requests().new_order, 0);
-    assert!(answer.site("a.test").to_string().contains("100::1"), "{:#}", answer.json);
 }
 
 const STOPPED: [&str; 5] = ["denied.test", "password.test", "moved.test", "proxy.test", "internal.test"];

@@ -26,10 +26,14 @@ fn a_rate_limit_is_waited_for_and_not_run_into_again() {
     practice.ca.add_fault(Fault::new(limited).at(Endpoint::NewOrder));
     let files = disk::lineage(&host, "a.test");
     let answer = ask(&host, &["site:renew-certificates"]).expect_code(3);
+    assert_eq!(answer.outcome("a.test"), "postponed", "{:#}", answer.json);
     let _ = answer.finding("a.test", "rate-limited");
     let moment = |answer: &crate::answer::Answer| -> jiff::Timestamp {
         let retry_at = answer.site("a.test")["retry_at"].as_str();
-        retry_at.unwrap_or_else(|| panic!("{:#}", answer.json)).parse().unwrap()
+        let retry_at = retry_at.unwrap_or_else(|| panic!("{:#}", answer.json));
+        let retry_at: jiff::Timestamp = retry_at.parse().unwrap();
+        // What is remembered is remembered to the microsecond.
+        retry_at.round(jiff::Unit::Second).unwrap()
     };
     let started: jiff::Timestamp = answer.json["started_at"].as_str().unwrap().parse().unwrap();
     let wait = moment(&answer).duration_since(started).as_secs();

@@ -16,6 +16,7 @@ mod practice;
 mod broken_nginx;
 mod certbot;
 mod challenges;
+mod command_line;
 mod first_certificate;
 mod hostile_ca;
 mod renewing;

@@ -14,11 +14,14 @@ use crate::disk::{self, KINDS, NOTHING};
 use crate::hosts::host_with;
 use crate::practice::Practice;
 
-/// Everything on the host but logs and what SQLite does for itself.
+/// Everything on the host but logs, the note of who holds the lock, and what SQLite does for itself.
 fn everything(host: &Host) -> disk::Tree {
-    let left_out = ["clpctl.log", "acme.log", "logs", "clpctl.db-shm", "clpctl.db-wal"];
+    let left_out = ["clpctl.log", "acme.log", "logs", "lock", "clpctl.db-shm", "clpctl.db-wal"];
     let mut tree = disk::tree(host.folder(), &left_out);
     tree.extend(disk::tree(host.nginx.folder(), &left_out));
+    // The folder in which those come and go.
+    tree.remove(&host.state());
+    assert!(tree.contains_key(&host.state().join("clpctl.db")));
     tree
 }
 
@@ -170,29 +173,51 @@ fn a_profile_decides_how_long_a_certificate_lives() {
 }
 
 #[test]
-fn a_window_that_the_ca_moved_into_the_past_renews_and_says_what_it_replaces() {
+fn a_window_that_the_ca_moved_forward_renews_and_says_what_it_replaces() {
     let mut host = host_with([(Site::files("a.test"), 10), (Site::files("b.test"), 10)]);
     let practice = Practice::start(&mut host, |_| {});
-    assert_eq!(renew(&host).outcome("a.test"), "renewed");
+    let _ = renew(&host);
+    assert_eq!(renew(&host).outcome("a.test"), "not-due");
     let untouched = disk::lineage(&host, "b.test");
-    let now = practice.ca.certificate_id("a.test").map(|_| jiff::Timestamp::now()).unwrap();
-    let window = RenewalWindow {
-        start: now - jiff::SignedDuration::from_hours(3),
-        end: now - jiff::SignedDuration::from_hours(2),
-    };
-    practice.ca.suggest_renewal("a.test", window, None).unwrap();
+    // Open, and nearly over: whichever moment in it is chosen has passed.
+    practice.ca.suggest_renewal("a.test", window(-YEAR, DAY + HOUR), None).unwrap();
     // Only an order that says what it replaces can meet this fault.
-    let fault = Fault::new(ReplacesFault::Refuse(ReplacesRefusal::AlreadyReplaced)).times(1);
-    practice.ca.add_fault(fault);
-    let later = ["site:renew-certificates", "--clock-offset=+1d"];
-    let answer = ask(&host, &later).expect_code(0);
+    let refused = ReplacesFault::Refuse(ReplacesRefusal::AlreadyReplaced);
+    practice.ca.add_fault(Fault::new(refused).times(1));
+    let answer = ask(&host, &["site:renew-certificates", "--clock-offset=+1d"]).expect_code(0);
     assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
+    let reason = answer.site("a.test")["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the CA suggests renewing between"), "{reason}");
     assert_eq!(practice.ca.faults(), [], "no order said what it replaces");
     // Refused once, and tried without.
     assert_eq!(practice.asked(Endpoint::NewOrder), 2 + 2);
     assert_eq!(disk::linked_version(&host, "a.test"), 3);
     disk::assert_served(&host, "a.test");
     assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "b.test")), NOTHING);
+}
+
+#[test]
+fn a_window_that_is_over_renews_at_once() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let practice = Practice::start(&mut host, |_| {});
+    let _ = renew(&host);
+    let explained = Some("https://ca.test/incident");
+    practice.ca.suggest_renewal("a.test", window(-2 * HOUR, -HOUR), explained).unwrap();
+    let answer = renew(&host);
+    assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
+    let reason = answer.site("a.test")["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the CA's window for renewing ended on"), "{reason}");
+    assert_eq!(disk::linked_version(&host, "a.test"), 3);
+    disk::assert_served(&host, "a.test");
+}
+
+/// A window that lies so many seconds from now.
+fn window(from: i64, to: i64) -> RenewalWindow {
+    let now = jiff::Timestamp::now();
+    RenewalWindow {
+        start: now + jiff::SignedDuration::from_secs(from),
+        end: now + jiff::SignedDuration::from_secs(to),
+    }
 }
 
 #[test]
@@ -290,3 +315,9 @@ fn a_time_before_the_end_is_kept_to() {
 }
 
 const DUE: [&str; 3] = ["a.test", "b.test", "c.test"];
+
+const HOUR: i64 = 60 * 60;
+
+const DAY: i64 = 24 * HOUR;
+
+const YEAR: i64 = 365 * DAY;
