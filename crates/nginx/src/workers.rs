@@ -108,7 +108,10 @@ mod tests {
             let folder = proc.path().join(number.to_string());
             fs::create_dir(&folder).unwrap();
             put(&folder.join("cmdline"), &format!("{title}\0"));
-            put(&folder.join("stat"), &format!("{number} (a ) b) S {parent} 1 1"));
+            put(
+                &folder.join("stat"),
+                &format!("{number} (a ) b) S {parent} 1 1"),
+            );
         }
         let mut found = accepting(proc.path(), Pid::from_raw(7).unwrap());
         found.sort_unstable();

@@ -76,7 +76,9 @@ async fn finish<W: World>(
         return Ok(());
     }
     let patience = patience(std::slice::from_ref(batch));
-    recovered.findings.extend(look(world, batch, known, patience).await);
+    recovered
+        .findings
+        .extend(look(world, batch, known, patience).await);
     Ok(())
 }
 
