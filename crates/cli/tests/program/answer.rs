@@ -88,8 +88,6 @@ impl Answer {
     /// Returns how often the program says that it reloaded nginx.
     #[track_caller]
     pub(crate) fn reloads(&self) -> u64 {
-        self.json["reloads"]
-            .as_u64()
-            .expect("reloads are counted")
+        self.json["reloads"].as_u64().expect("reloads are counted")
     }
 }

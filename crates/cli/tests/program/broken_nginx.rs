@@ -11,7 +11,10 @@ use crate::hosts::host_with;
 
 #[test]
 fn a_configuration_that_was_broken_before_is_named_with_its_line_and_nothing_is_lost() {
-    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::files("b.test"), 80)]);
+    let mut host = host_with([
+        (Site::cloudpanel("a.test"), 10),
+        (Site::files("b.test"), 80),
+    ]);
     let pebble = host.with_pebble(|settings| settings);
     let broken = host.nginx.vhost("b.test");
     let text = fs::read_to_string(&broken).unwrap();
@@ -23,10 +26,18 @@ fn a_configuration_that_was_broken_before_is_named_with_its_line_and_nothing_is_
     pebble.assert_well();
     assert_eq!(answer.outcome("a.test"), "failed");
     let finding = answer.finding("a.test", "nginx-config-invalid").to_string();
-    assert!(finding.contains(&format!("b.test.conf:{line}")), "{finding}");
+    assert!(
+        finding.contains(&format!("b.test.conf:{line}")),
+        "{finding}"
+    );
     assert_eq!((answer.reloads(), host.nginx.reloads()), (0, 0));
     assert_eq!(linked_version(&host, "a.test"), 1);
-    assert_eq!(disk::tree(&host.live("a.test"), &[]).keys().collect::<Vec<_>>(), links.keys().collect::<Vec<_>>());
+    assert_eq!(
+        disk::tree(&host.live("a.test"), &[])
+            .keys()
+            .collect::<Vec<_>>(),
+        links.keys().collect::<Vec<_>>()
+    );
     for address in host.nginx.https_addresses() {
         assert_eq!(openssl::served(address, "a.test").as_ref(), Some(&old));
     }
@@ -73,10 +84,15 @@ fn a_reload_that_nginx_did_not_hear_is_seen() {
     let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
     pebble.assert_well();
     assert_eq!(answer.outcome("a.test"), "failed");
-    let finding = answer.finding("a.test", "certificate-not-served").to_string();
+    let finding = answer
+        .finding("a.test", "certificate-not-served")
+        .to_string();
     assert!(finding.contains(&old), "{finding}");
     let served = answer.site("a.test")["served"].as_array().unwrap().clone();
-    assert!(!served.is_empty() && served.iter().all(|served| served["ok"] == false), "{served:?}");
+    assert!(
+        !served.is_empty() && served.iter().all(|served| served["ok"] == false),
+        "{served:?}"
+    );
     host.set("nginx", "reload", "\"signal\"");
     let _ = renew(&host);
     pebble.assert_well();
@@ -110,7 +126,10 @@ fn another_server_block_that_answers_is_named() {
     let vhost = host.nginx.vhost("a.test");
     let text = fs::read_to_string(&vhost).unwrap();
     let https = host.nginx.https_port();
-    let general = text.replace(&format!("listen 127.0.0.1:{https}"), &format!("listen 0.0.0.0:{https}"));
+    let general = text.replace(
+        &format!("listen 127.0.0.1:{https}"),
+        &format!("listen 0.0.0.0:{https}"),
+    );
     assert_ne!(general, text);
     fs::write(&vhost, general).unwrap();
     // Stopped, for an nginx that runs cannot bind the general address beside its own narrower one.
@@ -119,7 +138,9 @@ fn another_server_block_that_answers_is_named() {
     let other = openssl::sha256(&host.live("b.test").join("cert.pem"));
     let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
     pebble.assert_well();
-    let finding = answer.finding("a.test", "certificate-not-served").to_string();
+    let finding = answer
+        .finding("a.test", "certificate-not-served")
+        .to_string();
     for part in ["b.test.conf:1", other.as_str()] {
         assert!(finding.contains(part), "{part} is not in {finding}");
     }

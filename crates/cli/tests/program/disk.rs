@@ -51,7 +51,9 @@ pub(crate) fn entry(path: &Path) -> Entry {
 
 /// Names every path at which two looks differ.
 pub(crate) fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
-    let paths = before.keys().chain(after.keys().filter(|path| !before.contains_key(*path)));
+    let paths = before
+        .keys()
+        .chain(after.keys().filter(|path| !before.contains_key(*path)));
     paths
         .filter(|path| before.get(*path) != after.get(*path))
         .cloned()
@@ -72,7 +74,8 @@ pub(crate) fn linked_version(host: &Host, name: &str) -> u32 {
         .iter()
         .map(|kind| {
             let link = host.live(name).join(format!("{kind}.pem"));
-            let target = fs::read_link(&link).unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+            let target =
+                fs::read_link(&link).unwrap_or_else(|error| panic!("{}: {error}", link.display()));
             let target = target.to_str().expect("links of lineages have plain names");
             let number = target
                 .strip_prefix(&format!("../../archive/{name}/{kind}"))

@@ -32,15 +32,24 @@ fn a_site_without_tls_gets_its_lines_and_no_others() {
         .iter()
         .map(|address| format!("listen {address} ssl;"))
         .collect();
-    expected.push(format!("ssl_certificate {};", live.join("fullchain.pem").display()));
-    expected.push(format!("ssl_certificate_key {};", live.join("privkey.pem").display()));
+    expected.push(format!(
+        "ssl_certificate {};",
+        live.join("fullchain.pem").display()
+    ));
+    expected.push(format!(
+        "ssl_certificate_key {};",
+        live.join("privkey.pem").display()
+    ));
     let mut added = added_lines(&before, &after);
     added.sort();
     expected.sort();
     assert_eq!(added, expected, "{after}");
     assert_eq!(linked_version(&host, "a.test"), 1);
     assert_served(&host, "a.test");
-    assert_eq!(openssl::verify(&pebble.root(), &live.join("fullchain.pem")), Ok(()));
+    assert_eq!(
+        openssl::verify(&pebble.root(), &live.join("fullchain.pem")),
+        Ok(())
+    );
     assert_eq!(disk::entry(&host.nginx.vhost("b.test")), other);
     assert_eq!((answer.reloads(), host.nginx.reloads()), (1, 1));
 }
@@ -49,12 +58,17 @@ fn a_site_without_tls_gets_its_lines_and_no_others() {
 fn more_names_end_up_in_the_certificate() {
     let mut host = Host::start([Site::plain("a.test").also("www.a.test").also("blog.a.test")]);
     let pebble = host.with_pebble(|settings| settings);
-    let words = [INSTALL[0], INSTALL[1], "--subjectAlternativeName=www.a.test"];
+    let words = [
+        INSTALL[0],
+        INSTALL[1],
+        "--subjectAlternativeName=www.a.test",
+    ];
     let answer = ask(&host, &words).expect_code(0);
     pebble.assert_well();
     assert_eq!(answer.outcome("a.test"), "issued");
     let certificate = host.live("a.test").join("cert.pem");
-    let covered = ["a.test", "www.a.test", "blog.a.test"].map(|name| openssl::covers(&certificate, name));
+    let covered =
+        ["a.test", "www.a.test", "blog.a.test"].map(|name| openssl::covers(&certificate, name));
     assert_eq!(covered, [true, true, false]);
     assert_served(&host, "a.test");
 }
@@ -67,7 +81,9 @@ fn a_placeholder_is_left_alone_and_the_vhost_pointed_elsewhere() {
     ]);
     let pebble = host.with_pebble(|settings| settings);
     let vhosts = ["a.test", "b.test"].map(|domain| host.nginx.vhost(domain));
-    let before = vhosts.clone().map(|vhost| fs::read_to_string(vhost).unwrap());
+    let before = vhosts
+        .clone()
+        .map(|vhost| fs::read_to_string(vhost).unwrap());
     let foreign = disk::tree(&host.nginx.certificates(), &[]);
     let answer = ask(&host, &INSTALL).expect_code(0);
     pebble.assert_well();
@@ -75,7 +91,10 @@ fn a_placeholder_is_left_alone_and_the_vhost_pointed_elsewhere() {
     assert_eq!(disk::tree(&host.nginx.certificates(), &[]), foreign);
     let own = host.nginx.certificates().join("ssl-cert-snakeoil");
     let live = host.live("a.test");
-    let (crt, key) = (format!("{}.crt", own.display()), format!("{}.key", own.display()));
+    let (crt, key) = (
+        format!("{}.crt", own.display()),
+        format!("{}.key", own.display()),
+    );
     let pointed = before[0]
         .replace(&crt, live.join("fullchain.pem").to_str().unwrap())
         .replace(&key, live.join("privkey.pem").to_str().unwrap());
@@ -114,10 +133,17 @@ fn an_edit_that_nginx_refuses_is_undone() {
     assert_eq!(fs::read(host.nginx.vhost("a.test")).unwrap(), bytes);
     assert!(host.nginx.test().ok());
     assert_eq!((answer.reloads(), host.nginx.reloads()), (0, 0));
-    assert!(host.archive("a.test").join("cert1.pem").exists(), "the certificate is kept");
+    assert!(
+        host.archive("a.test").join("cert1.pem").exists(),
+        "the certificate is kept"
+    );
     // Mended, the kept one is served without another order.
     let vhost = String::from_utf8(bytes).unwrap();
-    fs::write(host.nginx.vhost("a.test"), vhost.replace("    ssl_verify_client on;\n", "")).unwrap();
+    fs::write(
+        host.nginx.vhost("a.test"),
+        vhost.replace("    ssl_verify_client on;\n", ""),
+    )
+    .unwrap();
     let again = ask(&host, &INSTALL).expect_code(0);
     pebble.assert_well();
     assert_eq!(again.outcome("a.test"), "issued", "{:#}", again.json);
@@ -130,13 +156,19 @@ fn a_port_that_another_program_holds_is_told() {
     let mut host = Host::start([Site::plain("a.test")]);
     let pebble = host.with_pebble(|settings| settings);
     let addresses = host.nginx.https_addresses();
-    let holders: Vec<_> = addresses.iter().map(|address| TcpListener::bind(address).unwrap()).collect();
+    let holders: Vec<_> = addresses
+        .iter()
+        .map(|address| TcpListener::bind(address).unwrap())
+        .collect();
     let answer = ask(&host, &INSTALL).expect_code(1);
     pebble.assert_well();
     assert_eq!(answer.outcome("a.test"), "failed");
     // Nobody looks at the certificate behind a port that does not speak TLS.
     let site = answer.site("a.test").to_string();
-    assert!(site.contains("certificate-not-served") || site.contains("nginx-reload-failed"), "{site}");
+    assert!(
+        site.contains("certificate-not-served") || site.contains("nginx-reload-failed"),
+        "{site}"
+    );
     drop(holders);
     let again = ask(&host, &INSTALL).expect_code(0);
     pebble.assert_well();
@@ -146,14 +178,22 @@ fn a_port_that_another_program_holds_is_told() {
 
 #[test]
 fn an_order_that_fails_leaves_the_vhost_as_it_was() {
-    for site in [Site::plain("a.test"), Site::cloudpanel("a.test").placeholder()] {
+    for site in [
+        Site::plain("a.test"),
+        Site::cloudpanel("a.test").placeholder(),
+    ] {
         let mut host = Host::start([site]);
         let practice = Practice::start(&mut host, |_| {});
-        practice.ca.add_fault(Fault::new(NameFault::Forbid).of_name("a.test"));
+        practice
+            .ca
+            .add_fault(Fault::new(NameFault::Forbid).of_name("a.test"));
         let before = fs::read_to_string(host.nginx.vhost("a.test")).unwrap();
         let answer = ask(&host, &INSTALL).expect_code(1);
         let _ = answer.finding("a.test", "name-not-allowed");
-        assert_eq!(fs::read_to_string(host.nginx.vhost("a.test")).unwrap(), before);
+        assert_eq!(
+            fs::read_to_string(host.nginx.vhost("a.test")).unwrap(),
+            before
+        );
         assert!(!host.live("a.test").exists());
         assert!(host.nginx.test().ok());
     }

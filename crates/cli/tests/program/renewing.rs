@@ -16,7 +16,14 @@ use crate::practice::Practice;
 
 /// Everything on the host but logs, the note of who holds the lock, and what SQLite does for itself.
 fn everything(host: &Host) -> disk::Tree {
-    let left_out = ["clpctl.log", "acme.log", "logs", "lock", "clpctl.db-shm", "clpctl.db-wal"];
+    let left_out = [
+        "clpctl.log",
+        "acme.log",
+        "logs",
+        "lock",
+        "clpctl.db-shm",
+        "clpctl.db-wal",
+    ];
     let mut tree = disk::tree(host.folder(), &left_out);
     tree.extend(disk::tree(host.nginx.folder(), &left_out));
     // The folder in which those come and go.
@@ -35,27 +42,46 @@ fn a_batch_that_is_due_is_renewed_with_one_reload_and_served_on_every_address() 
     ]);
     let pebble = host.with_pebble(|settings| settings);
     let untouched = disk::lineage(&host, "later.test");
-    let old: Vec<_> = DUE.map(|domain| disk::tree(&host.archive(domain), &[])).into();
+    let old: Vec<_> = DUE
+        .map(|domain| disk::tree(&host.archive(domain), &[]))
+        .into();
     let answer = renew(&host);
     pebble.assert_well();
     assert_eq!((answer.reloads(), host.nginx.reloads()), (1, 1));
     let counted = pebble.requests();
-    assert_eq!((counted.new_order, counted.finalize, counted.certificate), (3, 3, 3), "{counted:?}");
+    assert_eq!(
+        (counted.new_order, counted.finalize, counted.certificate),
+        (3, 3, 3),
+        "{counted:?}"
+    );
     assert_eq!(counted.new_account, 1, "{counted:?}");
     for (domain, old) in DUE.iter().zip(old) {
         assert_renewed(&host, &answer, domain);
         let fullchain = host.live(domain).join("fullchain.pem");
-        assert_eq!(openssl::verify(&pebble.root(), &fullchain), Ok(()), "{domain}");
+        assert_eq!(
+            openssl::verify(&pebble.root(), &fullchain),
+            Ok(()),
+            "{domain}"
+        );
         for (path, before) in old {
             assert_eq!(disk::entry(&path), before, "{}", path.display());
         }
     }
     for name in ["a.test", "www.a.test"] {
-        assert!(openssl::covers(&host.live("a.test").join("cert.pem"), name), "{name}");
+        assert!(
+            openssl::covers(&host.live("a.test").join("cert.pem"), name),
+            "{name}"
+        );
     }
-    assert!(openssl::covers(&host.live("c.test").join("cert.pem"), "www.c.test"));
+    assert!(openssl::covers(
+        &host.live("c.test").join("cert.pem"),
+        "www.c.test"
+    ));
     assert_eq!(answer.outcome("later.test"), "not-due");
-    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "later.test")), NOTHING);
+    assert_eq!(
+        disk::differences(&untouched, &disk::lineage(&host, "later.test")),
+        NOTHING
+    );
 }
 
 /// The site's second version is whole, private, linked, served everywhere, and what the answer says.
@@ -65,12 +91,17 @@ fn assert_renewed(host: &Host, answer: &crate::answer::Answer, domain: &str) {
     let archive = disk::tree(&host.archive(domain), &[]);
     let mut expected: Vec<_> = KINDS
         .iter()
-        .flat_map(|kind| [1, 2].map(|version| host.archive(domain).join(format!("{kind}{version}.pem"))))
+        .flat_map(|kind| {
+            [1, 2].map(|version| host.archive(domain).join(format!("{kind}{version}.pem")))
+        })
         .collect();
     expected.sort();
     assert_eq!(archive.into_keys().collect::<Vec<_>>(), expected);
     assert_eq!(disk::linked_version(host, domain), 2);
-    let (certificate, key) = (host.live(domain).join("cert.pem"), host.live(domain).join("privkey.pem"));
+    let (certificate, key) = (
+        host.live(domain).join("cert.pem"),
+        host.live(domain).join("privkey.pem"),
+    );
     assert!(openssl::key_fits(&certificate, &key), "{domain}");
     let mode = fs::metadata(&key).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600, "{domain}");
@@ -79,17 +110,32 @@ fn assert_renewed(host: &Host, answer: &crate::answer::Answer, domain: &str) {
     assert_eq!(fullchain, format!("{leaf}{chain}"), "{domain}");
     disk::assert_served(host, domain);
     let site = answer.site(domain);
-    assert_eq!(site["certificate"]["sha256"], openssl::sha256(&certificate).as_str(), "{site:#}");
+    assert_eq!(
+        site["certificate"]["sha256"],
+        openssl::sha256(&certificate).as_str(),
+        "{site:#}"
+    );
     let served = site["served"].as_array().unwrap();
-    let addresses: Vec<_> = served.iter().map(|served| served["address"].as_str().unwrap().to_owned()).collect();
-    let listened: Vec<_> = host.nginx.https_addresses().iter().map(ToString::to_string).collect();
+    let addresses: Vec<_> = served
+        .iter()
+        .map(|served| served["address"].as_str().unwrap().to_owned())
+        .collect();
+    let listened: Vec<_> = host
+        .nginx
+        .https_addresses()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(addresses, listened, "{site:#}");
     assert!(served.iter().all(|served| served["ok"] == true), "{site:#}");
 }
 
 #[test]
 fn a_second_run_asks_for_nothing_and_changes_nothing() {
-    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::files("b.test"), 80)]);
+    let mut host = host_with([
+        (Site::cloudpanel("a.test"), 10),
+        (Site::files("b.test"), 80),
+    ]);
     let pebble = host.with_pebble(|settings| settings);
     assert_eq!(renew(&host).outcome("a.test"), "renewed");
     // The window of the new certificate is asked for once, by whichever run comes first.
@@ -103,21 +149,34 @@ fn a_second_run_asks_for_nothing_and_changes_nothing() {
     assert_eq!(disk::differences(&before, &everything(&host)), NOTHING);
     let again = pebble.requests();
     assert_eq!(again.of_orders(), asked.of_orders(), "{again:?}");
-    assert_eq!((again.new_account, again.new_nonce), (asked.new_account, asked.new_nonce), "{again:?}");
+    assert_eq!(
+        (again.new_account, again.new_nonce),
+        (asked.new_account, asked.new_nonce),
+        "{again:?}"
+    );
 }
 
 #[test]
 fn a_dry_run_asks_the_ca_for_nothing_and_writes_nothing() {
-    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::files("b.test"), 80)]);
+    let mut host = host_with([
+        (Site::cloudpanel("a.test"), 10),
+        (Site::files("b.test"), 80),
+    ]);
     let pebble = host.with_pebble(|settings| settings);
     let before = disk::tree(host.folder(), &[]);
     let nginx_before = disk::tree(host.nginx.folder(), &["logs"]);
     let answer = ask(&host, &["site:renew-certificates", "--dry-run"]).expect_code(0);
     pebble.assert_well();
     assert_eq!(answer.outcome("a.test"), "would-renew");
-    assert_eq!(answer.site("a.test")["reason"], "a third of its life is left");
+    assert_eq!(
+        answer.site("a.test")["reason"],
+        "a third of its life is left"
+    );
     assert_eq!(answer.outcome("b.test"), "not-due");
-    assert_eq!(disk::differences(&before, &disk::tree(host.folder(), &[])), NOTHING);
+    assert_eq!(
+        disk::differences(&before, &disk::tree(host.folder(), &[])),
+        NOTHING
+    );
     let nginx_after = disk::tree(host.nginx.folder(), &["logs"]);
     assert_eq!(disk::differences(&nginx_before, &nginx_after), NOTHING);
     assert_eq!(pebble.requests().total(), 0);
@@ -133,13 +192,19 @@ fn what_is_not_due_is_renewed_when_it_is_asked_for_with_force() {
     let answer = ask(&host, &words).expect_code(0);
     pebble.assert_well();
     assert_renewed(&host, &answer, "a.test");
-    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "b.test")), NOTHING);
+    assert_eq!(
+        disk::differences(&untouched, &disk::lineage(&host, "b.test")),
+        NOTHING
+    );
     assert_eq!(pebble.requests().new_order, 1);
 }
 
 #[test]
 fn cloudpanels_own_command_renews_all_sites() {
-    let mut host = host_with([(Site::cloudpanel("a.test"), 10), (Site::cloudpanel("b.test"), 10)]);
+    let mut host = host_with([
+        (Site::cloudpanel("a.test"), 10),
+        (Site::cloudpanel("b.test"), 10),
+    ]);
     let pebble = host.with_pebble(|settings| settings);
     let answer = ask(&host, &["lets-encrypt:renew:certificates"]).expect_code(0);
     pebble.assert_well();
@@ -151,7 +216,10 @@ fn cloudpanels_own_command_renews_all_sites() {
 
 #[test]
 fn a_profile_decides_how_long_a_certificate_lives() {
-    let mut host = host_with([(Site::files("short.test"), 10), (Site::files("usual.test"), 10)]);
+    let mut host = host_with([
+        (Site::files("short.test"), 10),
+        (Site::files("usual.test"), 10),
+    ]);
     let six_days = Duration::from_secs(6 * 24 * 60 * 60);
     let pebble = host.with_pebble(|settings| settings.newer().profile("brief", six_days));
     host.append("[[site]]\ndomain = \"short.test\"\nprofile = \"brief\"\n");
@@ -180,20 +248,29 @@ fn a_window_that_the_ca_moved_forward_renews_and_says_what_it_replaces() {
     assert_eq!(renew(&host).outcome("a.test"), "not-due");
     let untouched = disk::lineage(&host, "b.test");
     // Open, and nearly over: whichever moment in it is chosen has passed.
-    practice.ca.suggest_renewal("a.test", window(-YEAR, DAY + HOUR), None).unwrap();
+    practice
+        .ca
+        .suggest_renewal("a.test", window(-YEAR, DAY + HOUR), None)
+        .unwrap();
     // Only an order that says what it replaces can meet this fault.
     let refused = ReplacesFault::Refuse(ReplacesRefusal::AlreadyReplaced);
     practice.ca.add_fault(Fault::new(refused).times(1));
     let answer = ask(&host, &["site:renew-certificates", "--clock-offset=+1d"]).expect_code(0);
     assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
     let reason = answer.site("a.test")["reason"].as_str().unwrap();
-    assert!(reason.starts_with("the CA suggests renewing between"), "{reason}");
+    assert!(
+        reason.starts_with("the CA suggests renewing between"),
+        "{reason}"
+    );
     assert_eq!(practice.ca.faults(), [], "no order said what it replaces");
     // Refused once, and tried without.
     assert_eq!(practice.asked(Endpoint::NewOrder), 2 + 2);
     assert_eq!(disk::linked_version(&host, "a.test"), 3);
     disk::assert_served(&host, "a.test");
-    assert_eq!(disk::differences(&untouched, &disk::lineage(&host, "b.test")), NOTHING);
+    assert_eq!(
+        disk::differences(&untouched, &disk::lineage(&host, "b.test")),
+        NOTHING
+    );
 }
 
 #[test]
@@ -202,11 +279,17 @@ fn a_window_that_is_over_renews_at_once() {
     let practice = Practice::start(&mut host, |_| {});
     let _ = renew(&host);
     let explained = Some("https://ca.test/incident");
-    practice.ca.suggest_renewal("a.test", window(-2 * HOUR, -HOUR), explained).unwrap();
+    practice
+        .ca
+        .suggest_renewal("a.test", window(-2 * HOUR, -HOUR), explained)
+        .unwrap();
     let answer = renew(&host);
     assert_eq!(answer.outcome("a.test"), "renewed", "{:#}", answer.json);
     let reason = answer.site("a.test")["reason"].as_str().unwrap();
-    assert!(reason.starts_with("the CA's window for renewing ended on"), "{reason}");
+    assert!(
+        reason.starts_with("the CA's window for renewing ended on"),
+        "{reason}"
+    );
     assert_eq!(disk::linked_version(&host, "a.test"), 3);
     disk::assert_served(&host, "a.test");
 }
@@ -228,7 +311,10 @@ fn the_newer_pebble_is_asked_for_its_windows() {
     let answer = renew(&host);
     pebble.assert_well();
     let reason = answer.site("a.test")["reason"].as_str().unwrap();
-    assert!(reason.ends_with("a moment in the window that the CA suggests"), "{reason}");
+    assert!(
+        reason.ends_with("a moment in the window that the CA suggests"),
+        "{reason}"
+    );
     // Inside the window the order names what it replaces, and the CA takes it.
     let later = ["site:renew-certificates", "--clock-offset=+75d"];
     let answer = ask(&host, &later).expect_code(0);
@@ -249,7 +335,11 @@ fn keys_are_of_the_wanted_type() {
     host.append("[[site]]\ndomain = \"rsa.test\"\nkey_type = \"rsa-2048\"\n");
     let answer = renew(&host);
     pebble.assert_well();
-    let sizes = [("p256.test", "NIST CURVE: P-256"), ("p384.test", "NIST CURVE: P-384"), ("rsa.test", "(2048 bit)")];
+    let sizes = [
+        ("p256.test", "NIST CURVE: P-256"),
+        ("p384.test", "NIST CURVE: P-384"),
+        ("rsa.test", "(2048 bit)"),
+    ];
     for (domain, shown) in sizes {
         assert_renewed(&host, &answer, domain);
         let text = openssl::x509(&host.live(domain).join("cert.pem"), &["-text"]);
@@ -262,16 +352,26 @@ fn names_in_the_configuration_go_before_those_of_the_vhost() {
     let site = Site::files("a.test").also("www.a.test").also("blog.a.test");
     let mut host = host_with([(site, 80)]);
     let pebble = host.with_pebble(|settings| settings);
-    host.append("[[site]]\ndomain = \"a.test\"\nnames = [\"a.test\", \"blog.a.test\", \"new.a.test\"]\n");
+    host.append(
+        "[[site]]\ndomain = \"a.test\"\nnames = [\"a.test\", \"blog.a.test\", \"new.a.test\"]\n",
+    );
     let vhost = host.nginx.vhost("a.test");
     let text = fs::read_to_string(&vhost).unwrap();
-    fs::write(&vhost, text.replace("blog.a.test;", "blog.a.test new.a.test;")).unwrap();
+    fs::write(
+        &vhost,
+        text.replace("blog.a.test;", "blog.a.test new.a.test;"),
+    )
+    .unwrap();
     host.nginx.reload();
     let answer = renew(&host);
     pebble.assert_well();
-    assert_eq!(answer.site("a.test")["reason"], "the certificate does not cover new.a.test");
+    assert_eq!(
+        answer.site("a.test")["reason"],
+        "the certificate does not cover new.a.test"
+    );
     let certificate = host.live("a.test").join("cert.pem");
-    let covered = ["a.test", "blog.a.test", "new.a.test", "www.a.test"].map(|name| openssl::covers(&certificate, name));
+    let covered = ["a.test", "blog.a.test", "new.a.test", "www.a.test"]
+        .map(|name| openssl::covers(&certificate, name));
     assert_eq!(covered, [true, true, true, false]);
 }
 
@@ -297,7 +397,11 @@ fn staging_asks_the_other_directory() {
     let answer = ask(&host, &["site:renew-certificates", "--staging"]).expect_code(0);
     pebble.assert_well();
     assert_renewed(&host, &answer, "a.test");
-    assert!(!host.acme_log().contains("never-asked"), "{}", host.acme_log());
+    assert!(
+        !host.acme_log().contains("never-asked"),
+        "{}",
+        host.acme_log()
+    );
 }
 
 #[test]
@@ -311,7 +415,10 @@ fn a_time_before_the_end_is_kept_to() {
     let answer = ask(&host, &["site:renew-certificates", "--clock-offset=+11d"]).expect_code(0);
     pebble.assert_well();
     assert_renewed(&host, &answer, "a.test");
-    assert_eq!(answer.site("a.test")["reason"], "less than 30 days of its life are left");
+    assert_eq!(
+        answer.site("a.test")["reason"],
+        "less than 30 days of its life are left"
+    );
 }
 
 const DUE: [&str; 3] = ["a.test", "b.test", "c.test"];
