@@ -198,3 +198,101 @@ fn an_order_that_fails_leaves_the_vhost_as_it_was() {
         assert!(host.nginx.test().ok());
     }
 }
+
+#[test]
+fn names_that_cannot_be_public_are_left_out() {
+    let site = Site::files("a.test")
+        .also("www1.a.test")
+        .also("localhost")
+        .also("intranet")
+        .also("_")
+        .also("*.b.test")
+        .also("~^shop[0-9]+\\.a\\.test$")
+        .also("www.a.test");
+    let mut host = Host::start([site]);
+    let pebble = host.with_pebble(|settings| settings);
+    let answer = ask(&host, &INSTALL).expect_code(0);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "issued");
+    let text = openssl::x509(
+        &host.live("a.test").join("cert.pem"),
+        &["-ext", "subjectAltName"],
+    );
+    let mut names: Vec<_> = text
+        .split(|c| c == ',' || c == '\n')
+        .filter_map(|part| part.trim().strip_prefix("DNS:"))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a.test", "www.a.test"], "{text}");
+}
+
+#[test]
+fn a_certificate_inherited_from_http_is_left_to_the_others() {
+    let mut host = Host::start([
+        Site::cloudpanel("a.test").placeholder(),
+        Site::files("b.test").placeholder(),
+    ]);
+    let pebble = host.with_pebble(|settings| settings);
+    // The two lines move from the vhosts to where both inherit them.
+    let pair = host.nginx.certificates().join("ssl-cert-snakeoil");
+    let lines = format!(
+        "    ssl_certificate_key {0}.key;\n    ssl_certificate {0}.crt;\n",
+        pair.display()
+    );
+    for domain in ["a.test", "b.test"] {
+        let text = fs::read_to_string(host.nginx.vhost(domain)).unwrap();
+        assert!(text.contains(&lines), "{text}");
+        fs::write(host.nginx.vhost(domain), text.replace(&lines, "")).unwrap();
+    }
+    let main = fs::read_to_string(host.nginx.config()).unwrap();
+    let main = main.replace(
+        "    default_type text/plain;\n",
+        &format!("    default_type text/plain;\n{lines}"),
+    );
+    fs::write(host.nginx.config(), &main).unwrap();
+    assert!(host.nginx.test().ok());
+    host.nginx.reload();
+    let address = host.nginx.https_addresses()[0];
+    let placeholder = openssl::sha256(&host.nginx.certificates().join("ssl-cert-snakeoil.crt"));
+    let before = fs::read_to_string(host.nginx.vhost("a.test")).unwrap();
+    let answer = ask(&host, &INSTALL).expect_code(0);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "issued", "{:#}", answer.json);
+    assert_served(&host, "a.test");
+    assert_eq!(openssl::served(address, "b.test"), Some(placeholder));
+    assert_eq!(fs::read_to_string(host.nginx.config()).unwrap(), main);
+    let added = added_lines(
+        &before,
+        &fs::read_to_string(host.nginx.vhost("a.test")).unwrap(),
+    );
+    assert_eq!(added.len(), 2, "{added:?}");
+    assert!(
+        added.iter().all(|line| line.starts_with("ssl_certificate")),
+        "{added:?}"
+    );
+}
+
+#[test]
+fn a_site_that_nginx_refuses_holds_up_no_other() {
+    let refused = Site::plain("a.test").extra("ssl_verify_client on;");
+    let mut host = Host::start([
+        refused,
+        Site::plain("b.test"),
+        Site::cloudpanel("c.test"),
+        Site::plain("d.test"),
+    ]);
+    let pebble = host.with_pebble(|settings| settings);
+    let before = fs::read(host.nginx.vhost("a.test")).unwrap();
+    let named = ["a", "b", "c", "d"].map(|site| format!("--domain={site}.test"));
+    let mut words = vec!["site:renew-certificates"];
+    words.extend(named.iter().map(String::as_str));
+    let answer = ask(&host, &words).expect_code(1);
+    pebble.assert_well();
+    let _ = answer.finding("a.test", "nginx-config-invalid");
+    assert_eq!(fs::read(host.nginx.vhost("a.test")).unwrap(), before);
+    for domain in ["b.test", "c.test", "d.test"] {
+        assert_eq!(answer.outcome(domain), "issued", "{:#}", answer.json);
+        assert_served(&host, domain);
+    }
+    assert_eq!((answer.reloads(), host.nginx.reloads()), (1, 1));
+}

@@ -19,4 +19,5 @@ mod challenges;
 mod command_line;
 mod first_certificate;
 mod hostile_ca;
+mod interrupted;
 mod renewing;

@@ -200,6 +200,86 @@ fn what_is_not_due_is_renewed_when_it_is_asked_for_with_force() {
 }
 
 #[test]
+fn authorizations_that_are_valid_already_are_not_proved_again() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings.reused_authorizations(100));
+    let _ = renew(&host);
+    let first = pebble.requests();
+    let answer = ask(&host, &["site:renew-certificates", "--force"]).expect_code(0);
+    pebble.assert_well();
+    assert_eq!(answer.outcome("a.test"), "renewed");
+    let second = pebble.requests();
+    assert_eq!(
+        (second.new_order, second.challenge),
+        (2, first.challenge),
+        "{second:?}"
+    );
+    assert_eq!(second.new_account, 1, "{second:?}");
+    assert_eq!(disk::linked_version(&host, "a.test"), 3);
+    disk::assert_served(&host, "a.test");
+}
+
+#[test]
+fn a_batch_asks_the_ca_seven_times_and_a_half_per_certificate_at_most() {
+    let domains: Vec<String> = (0..8).map(|number| format!("site{number}.test")).collect();
+    let mut host = host_with(domains.iter().map(|domain| (Site::files(domain), 10)));
+    let pebble = host.with_pebble(|settings| settings);
+    let answer = ask(&host, &["site:renew-certificates", "--jobs=4"]);
+    pebble.assert_well();
+    let answer = answer.expect_code(0);
+    for domain in &domains {
+        assert_eq!(answer.outcome(domain), "renewed");
+        disk::assert_served(&host, domain);
+    }
+    let counted = pebble.requests();
+    assert!(counted.of_orders() * 2 <= 15 * domains.len(), "{counted:?}");
+    assert!(counted.new_nonce <= 4, "{counted:?}");
+    assert_eq!(host.nginx.reloads(), 1);
+}
+
+#[test]
+fn what_is_secret_is_for_its_owner_alone_and_in_no_log() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    let _ = ask(&host, &["site:renew-certificates", "-v"]).expect_code(0);
+    pebble.assert_well();
+    let mut secrets = 0;
+    for path in disk::tree(&host.letsencrypt(), &[])
+        .keys()
+        .chain(disk::tree(&host.state(), &[]).keys())
+    {
+        if !path.is_file() || path.is_symlink() {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        if text.contains("PRIVATE KEY") || text.contains("\"d\"") {
+            secrets += 1;
+            let mode = fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+        }
+    }
+    assert!(
+        secrets >= 3,
+        "the account's key and two of certificates, not {secrets}"
+    );
+    let logs = [host.log(), host.acme_log()].concat();
+    assert!(logs.contains("a.test"), "{logs}");
+    assert!(!logs.contains("PRIVATE KEY"), "{logs}");
+    // Tokens stand in the paths that were asked for.
+    let access = host.nginx.access_log();
+    let tokens = access
+        .lines()
+        .filter_map(|line| line.split_once("/acme-challenge/")?.1.split(' ').next());
+    let tokens: Vec<_> = tokens
+        .filter(|token| !token.starts_with("clpctl-probe"))
+        .collect();
+    assert!(!tokens.is_empty(), "{access}");
+    for token in tokens {
+        assert!(!logs.contains(token), "{token} is in the log");
+    }
+}
+
+#[test]
 fn cloudpanels_own_command_renews_all_sites() {
     let mut host = host_with([
         (Site::cloudpanel("a.test"), 10),
