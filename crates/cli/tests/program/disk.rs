@@ -60,7 +60,7 @@ pub(crate) fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Looks at the eight files of a lineage: four versions and four links, or more when it is older.
+/// Looks at the files of a lineage: every version in `archive/`, and the links in `live/`.
 pub(crate) fn lineage(host: &Host, name: &str) -> Tree {
     let mut tree = tree(&host.archive(name), &[]);
     tree.extend(self::tree(&host.live(name), &[]));

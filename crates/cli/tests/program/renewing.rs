@@ -103,10 +103,15 @@ fn assert_renewed(host: &Host, answer: &crate::answer::Answer, domain: &str) {
         host.live(domain).join("privkey.pem"),
     );
     assert!(openssl::key_fits(&certificate, &key), "{domain}");
-    let mode = fs::metadata(&key).unwrap().permissions().mode() & 0o7777;
+    let mode = fs::metadata(&key)
+        .expect("the link leads to a key")
+        .permissions()
+        .mode()
+        & 0o7777;
     assert_eq!(mode, 0o600, "{domain}");
     let [leaf, chain, fullchain] = ["cert", "chain", "fullchain"]
-        .map(|kind| fs::read_to_string(host.live(domain).join(format!("{kind}.pem"))).unwrap());
+        .map(|kind| host.live(domain).join(format!("{kind}.pem")))
+        .map(|file| fs::read_to_string(file).expect("the link leads to a file"));
     assert_eq!(fullchain, format!("{leaf}{chain}"), "{domain}");
     disk::assert_served(host, domain);
     let site = answer.site(domain);
@@ -115,10 +120,10 @@ fn assert_renewed(host: &Host, answer: &crate::answer::Answer, domain: &str) {
         openssl::sha256(&certificate).as_str(),
         "{site:#}"
     );
-    let served = site["served"].as_array().unwrap();
+    let served = site["served"].as_array().expect("a list");
     let addresses: Vec<_> = served
         .iter()
-        .map(|served| served["address"].as_str().unwrap().to_owned())
+        .map(|served| served["address"].as_str().expect("an address"))
         .collect();
     let listened: Vec<_> = host
         .nginx
