@@ -25,6 +25,7 @@ use crate::edits::{self, Batch, EditError};
 use crate::lineage::{Lineages, Part, archive, links};
 use crate::served::{Looker, Target};
 use crate::settings::Settings;
+use crate::workers::OldWorkers;
 use crate::{keys, look, reload, sites, test};
 
 /// An nginx with its configuration and its certificates.
@@ -32,6 +33,7 @@ pub struct NginxHost {
     settings: Arc<Settings>,
     lineages: Arc<Lineages>,
     looker: Looker,
+    old_workers: OldWorkers,
     challenges: Challenges,
     build: OnceCell<Build>,
     /// What the last look saw of the configuration.
@@ -46,6 +48,7 @@ impl NginxHost {
         Self {
             lineages: Arc::new(Lineages::new(&settings.letsencrypt)),
             looker: Looker::new(),
+            old_workers: OldWorkers::default(),
             challenges: Challenges::new(Arc::clone(&settings)),
             build: OnceCell::new(),
             conf: Mutex::default(),
@@ -300,6 +303,9 @@ impl Host for NginxHost {
 
     async fn reload(&self) -> Result<(), HostFailure> {
         self.looker.reload_began();
+        // Who cannot be found is not waited for.
+        let master = reload::master(&self.settings).await;
+        self.old_workers.reload_begins(master.ok());
         Ok(reload::reload(&self.settings).await?)
     }
 
@@ -330,6 +336,10 @@ impl Host for NginxHost {
         token: &str,
         answer: &str,
     ) -> Result<(), PresentError> {
+        if way == Way::Stateless {
+            // The answer is in place once every worker that takes requests knows the line.
+            self.old_workers.gone().await;
+        }
         let presented = self.challenges.present(site, way, token, answer).await;
         presented.map_err(PresentError)
     }

@@ -36,6 +36,7 @@ mod edits;
 mod challenge;
 mod test;
 mod reload;
+mod workers;
 mod served;
 mod host;
 #[cfg(test)]

@@ -85,6 +85,11 @@ pub(crate) async fn reload(settings: &Settings) -> Result<(), ReloadError> {
     }
 }
 
+/// Returns the number of the master.
+pub(crate) async fn master(settings: &Settings) -> Result<Pid, ReloadError> {
+    read_pid(&pid_file(settings).await?)
+}
+
 async fn signal(settings: &Settings) -> Result<(), ReloadError> {
     let file = pid_file(settings).await?;
     let pid = read_pid(&file)?;

@@ -52,7 +52,10 @@ pub(crate) async fn check<W: World>(
     {
         return Checked::NeedsLine(stumbled);
     }
-    if stumbled.is_empty() {
+    if ways.is_empty() {
+        // Nothing of ours answers; what the CA would see all the same is the cause.
+        let seen = probe(world, site, Way::InsertStateless, thumbprint).await;
+        stumbled = seen.err().unwrap_or_default();
         stumbled.push(no_way(site, settings.http_port));
     }
     Checked::Hopeless(stumbled)

@@ -1,13 +1,17 @@
 //! What did an earlier run leave unfinished, and how is it finished?
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use renewal::deployment::{Deployment, Phase, Step, Switch};
 use renewal::finding::Finding;
 use renewal::ports::{Event, Host as _, Known, Memory as _, MemoryFailure, Observer as _};
 use renewal::site::Site;
 
-use crate::deploying::{Batch, Job, JobKind, not_served, revert, settle, switch_all, verify};
+use crate::deploying::{
+    Batch, Job, JobKind, not_served, patience, revert, settle, switch_all, test, verify,
+};
 use crate::world::World;
 
 /// What came of it.
@@ -40,6 +44,7 @@ pub(crate) async fn recover<W: World>(
             number,
             jobs,
             deployment,
+            tested_in: SignedDuration::ZERO,
         };
         finish(world, &mut batch, known, &mut recovered).await?;
     }
@@ -53,8 +58,8 @@ async fn finish<W: World>(
     recovered: &mut Recovered,
 ) -> Result<(), MemoryFailure> {
     if batch.deployment.phase == Phase::Reloaded {
-        // It may be served by now; if not, the reload went unheard and is repeated.
-        if look(world, batch, known).await.is_empty() {
+        // It may be served by now; if not, the reload went unheard and is repeated. An earlier run waited for it.
+        if look(world, batch, known, Duration::ZERO).await.is_empty() {
             return Ok(());
         }
         batch.deployment.phase = Phase::Begun;
@@ -70,7 +75,10 @@ async fn finish<W: World>(
         recovered.findings.push(finding);
         return Ok(());
     }
-    recovered.findings.extend(look(world, batch, known).await);
+    let patience = patience(std::slice::from_ref(batch));
+    recovered
+        .findings
+        .extend(look(world, batch, known, patience).await);
     Ok(())
 }
 
@@ -84,7 +92,7 @@ async fn advance<W: World>(
             Step::Switch => switch_all(world, &batch.deployment.switches)
                 .await
                 .map_err(|failure| failure.0)?,
-            Step::Test => world.host().test().await.map_err(|failure| failure.0)?,
+            Step::Test => test(world, batch).await?,
             Step::Reload => {
                 world.host().reload().await.map_err(|failure| failure.0)?;
                 recovered.reloads += 1;
@@ -100,13 +108,18 @@ async fn advance<W: World>(
 }
 
 /// Looks at what is served, and says what is not as it should be.
-async fn look<W: World>(world: &W, batch: &mut Batch, known: &Known) -> Vec<Finding> {
+async fn look<W: World>(
+    world: &W,
+    batch: &mut Batch,
+    known: &Known,
+    patience: Duration,
+) -> Vec<Finding> {
     if batch.jobs.is_empty() {
         // The sites are gone: nobody is left to be served.
         settle(world, batch).await;
         return Vec::new();
     }
-    let seen = verify(world, std::slice::from_mut(batch), known).await;
+    let seen = verify(world, std::slice::from_mut(batch), known, patience).await;
     seen.values()
         .filter_map(|verified| not_served(&verified.site, &verified.served))
         .collect()

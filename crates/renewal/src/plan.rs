@@ -171,13 +171,10 @@ fn decide<'a>(
         return item(Action::Leave, due);
     }
     let attempts = remembered.and_then(|known| known.attempts.as_ref());
-    let too_early = attempts
-        .map(|attempts| attempts.retry_at)
-        .filter(|retry_at| *retry_at > now);
-    if let Some(retry_at) = too_early
-        && !wish.force
-    {
-        return item(Action::Postpone(retry_at), due);
+    let too_early = attempts.filter(|attempts| attempts.retry_at > now);
+    // Force overrides our own patience, never a moment that the CA named.
+    if let Some(attempts) = too_early.filter(|attempts| attempts.told || !wish.force) {
+        return item(Action::Postpone(attempts.retry_at), due);
     }
     let id = trusted.and_then(|current| current.certificate.id.as_ref());
     let replaces =

@@ -38,6 +38,9 @@ pub struct Attempts {
     pub last_at: Timestamp,
     /// When to try again; not before.
     pub retry_at: Timestamp,
+    /// Whether the CA named that moment: it then holds for everybody, for the CA would refuse again.
+    #[serde(default)]
+    pub told: bool,
     /// What it was, for people.
     pub cause: String,
     /// When our line was last put into the vhost without helping.
@@ -79,6 +82,7 @@ impl Attempts {
             blame,
             last_at: now,
             retry_at: told.unwrap_or(usual_at).clamp(now, latest),
+            told: told.is_some(),
             cause,
         }
     }

@@ -107,6 +107,7 @@ fn attempts(cause: &str) -> Attempts {
         retry_at: time(601),
         cause: cause.to_owned(),
         line_tried_at: Some(time(1)),
+        told: true,
     }
 }
 

@@ -121,7 +121,7 @@ fn a_value_that_makes_no_sense_is_told_with_the_way_out() {
     let database = Database::open(&path, now()).unwrap();
     sql(
         &path,
-        "INSERT INTO attempts VALUES ('a b', 1, 'site', 0, 0, '', NULL)",
+        "INSERT INTO attempts VALUES ('a b', 1, 'site', 0, 0, '', NULL, 0)",
     );
     let error = database.remembered().unwrap_err().to_string();
     assert!(error.contains("a name makes no sense"), "{error}");

@@ -275,6 +275,7 @@ pub(crate) mod tests {
             retry_at: time("2026-02-02T06:00:00Z"),
             cause: "404".to_owned(),
             line_tried_at: None,
+            told: false,
         };
         let known = Remembered {
             attempts: Some(attempts),

@@ -261,7 +261,7 @@ async fn a_reload_that_nobody_heard_is_reported_and_repeated() {
     let world = FakeWorld::new(&["a.test/10"]);
     world.host.change(|state| state.deaf = true);
     check(&world, &all(), expect![[r#"
-        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:01:00Z
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:20Z
             certificate-not-served: the new certificate of a.test is in place, and nginx does not serve it
         1 orders, 1 tests, 1 reloads
     "#]]).await;
@@ -314,7 +314,7 @@ async fn a_busy_ca_is_asked_again_when_it_said_and_not_before() {
         &world,
         &all(),
         expect![[r#"
-        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T01:30:00Z
+        a.test: postponed (a third of its life is left), serves 1, retry at 2026-02-01T01:30:00Z
             ca-busy: the CA is busy
         1 orders, 0 tests, 0 reloads
     "#]],

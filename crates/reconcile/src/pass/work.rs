@@ -13,7 +13,7 @@ use renewal::site::Site;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::deploying::{Job, JobKind, deploy, not_served, verify};
+use crate::deploying::{Job, JobKind, deploy, not_served, patience, verify};
 use crate::ordering::Books;
 use crate::pass::GATHER;
 use crate::tally::{self, Failure};
@@ -230,7 +230,8 @@ impl<W: World> Work<W> {
         self.world.observer().saw(Event::Deploying(obtained.len()));
         let mut deployed = deploy(&*self.world, jobs.collect()).await;
         self.reloads += deployed.reloads;
-        let mut seen = verify(&*self.world, &mut deployed.batches, &self.known).await;
+        let patience = patience(&deployed.batches);
+        let mut seen = verify(&*self.world, &mut deployed.batches, &self.known, patience).await;
         for (due, staged) in obtained {
             let domain = due.site.domain();
             if let Some(findings) = deployed.refused.remove(domain) {

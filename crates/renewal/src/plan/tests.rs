@@ -112,14 +112,20 @@ fn remembered(notes: &str, now: Timestamp) -> Remembered {
         explanation: None,
         retry_after: None,
     };
-    let failed = |until| {
+    let told = |until| {
         let told = Some(moment(until));
         Attempts::failed(None, Blame::Ca, true, told, "the CA is busy".into(), now)
+    };
+    let failed = |until| Attempts {
+        told: false,
+        ..told(until)
     };
     Remembered {
         suggestion: note(notes, "window")
             .map(|days| Suggestion::answered(None, &id, answer(days), now)),
-        attempts: note(notes, "failed").map(failed),
+        attempts: note(notes, "failed")
+            .map(failed)
+            .or_else(|| note(notes, "told").map(told)),
     }
 }
 
@@ -189,11 +195,12 @@ fn a_first_certificate_is_made_only_where_it_was_asked_for() {
 }
 
 #[test]
-fn force_overrides_due_and_the_wait_but_not_management() {
+fn force_overrides_due_and_our_own_patience_but_neither_the_ca_nor_management() {
     let cases = [
         "a.test | 2026-02-01 2026-05-02 | ",
         "b.test | 2025-12-01 2026-03-01 | failed 2026-02-21",
         "c.test | 2025-12-01 2026-03-01 | unmanaged",
+        "d.test | 2025-12-01 2026-03-01 | told 2026-02-22",
     ];
     check(
         &cases,
@@ -202,6 +209,7 @@ fn force_overrides_due_and_the_wait_but_not_management() {
         a.test: leave until 2026-04-01T08:20:21Z (a third of its life is left)
         b.test: postpone until 2026-02-21T00:00:00Z (a third of its life is left)
         c.test: skip: it is not managed: renewal.manage = "listed", and the site is not listed (a third of its life is left)
+        d.test: postpone until 2026-02-22T00:00:00Z (a third of its life is left)
         look again: 2026-02-21T00:00:00Z
     "#]],
     );
@@ -212,6 +220,7 @@ fn force_overrides_due_and_the_wait_but_not_management() {
         a.test: order (it was asked for (--force))
         b.test: order (a third of its life is left)
         c.test: skip: it is not managed: renewal.manage = "listed", and the site is not listed (a third of its life is left)
+        d.test: postpone until 2026-02-22T00:00:00Z (a third of its life is left)
         look again: 2026-02-20T00:00:00Z
     "#]],
     );

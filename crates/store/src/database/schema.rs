@@ -117,7 +117,7 @@ CREATE TABLE suggestions (
 CREATE TABLE attempts (
     domain TEXT PRIMARY KEY, failures INTEGER NOT NULL, blame TEXT NOT NULL,
     last_at INTEGER NOT NULL, retry_at INTEGER NOT NULL, cause TEXT NOT NULL,
-    line_tried_at INTEGER
+    line_tried_at INTEGER, told INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE files (
     path BLOB PRIMARY KEY, stamp BLOB NOT NULL, key_stamp BLOB, key_fits INTEGER NOT NULL,

@@ -30,7 +30,7 @@ pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> 
         site.suggestion = Some(suggestion(row)?);
     }
     let mut statement = connection.prepare_cached(
-        "SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at FROM attempts",
+        "SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at, told FROM attempts",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -77,9 +77,9 @@ pub(super) fn write_attempts(
         return Ok(());
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT DO UPDATE SET failures = ?2, blame = ?3, last_at = ?4, retry_at = ?5, cause = ?6,
-         line_tried_at = ?7",
+         line_tried_at = ?7, told = ?8",
     )?;
     statement.execute(params![
         domain.as_str(),
@@ -89,6 +89,7 @@ pub(super) fn write_attempts(
         column::from_moment(attempts.retry_at),
         attempts.cause,
         attempts.line_tried_at.map(column::from_moment),
+        attempts.told,
     ])?;
     Ok(())
 }
@@ -132,6 +133,7 @@ fn attempts(row: &Row<'_>) -> Answer<Attempts> {
         } else {
             Some(column::moment(row, 6)?)
         },
+        told: column::number(row, 7)? != 0,
     })
 }
 

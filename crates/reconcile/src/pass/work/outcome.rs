@@ -69,10 +69,10 @@ impl<W: World> Work<W> {
                 .observer()
                 .saw(Event::Found(Some(domain), finding));
         }
-        // Where the ledger said “later” nothing was tried, so nothing failed.
-        let untried = !failure.asked_ca && failure.retry_at.is_some();
+        // Where the ledger or the CA names a moment there is nothing to mend but to wait for it.
+        let told = failure.retry_at.is_some();
         tally::failed(report, failure.findings);
-        if untried {
+        if told {
             report.outcome = Outcome::Postponed;
         }
         let written = memory

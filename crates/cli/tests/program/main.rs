@@ -1,0 +1,23 @@
+//! Does the program keep its promises on a real nginx, with real CAs?
+//!
+//! Every test runs `clpctl` itself on a host of its own and judges it from outside: by `openssl`, by the bytes and
+//! inodes of files, by nginx's own logs, by what the CA counted, and by the program's JSON.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests write the files that people and other programs would"
+)]
+
+mod answer;
+mod disk;
+mod hosts;
+mod practice;
+
+mod broken_nginx;
+mod certbot;
+mod challenges;
+mod command_line;
+mod first_certificate;
+mod hostile_ca;
+mod interrupted;
+mod renewing;
