@@ -219,10 +219,14 @@ pub fn served(config: &Config, site: &Site) -> Result<Vec<Served>, CommandError>
     Ok(runtime()?.block_on(host.served(site, expected, std::time::Duration::ZERO)))
 }
 
-/// Returns the error logs of nginx: those that its configuration names for the site, or the usual one.
-#[must_use]
-pub fn error_logs(_config: &Config, _site: Option<&Site>) -> Vec<PathBuf> {
-    vec![PathBuf::from("/var/log/nginx/error.log")]
+/// Returns the error logs of nginx: those that its configuration names for the site, or for all.
+///
+/// # Errors
+///
+/// When the settings of this host cannot be used.
+pub fn error_logs(config: &Config, site: Option<&Site>) -> Result<Vec<PathBuf>, CommandError> {
+    let host = host(config)?;
+    Ok(runtime()?.block_on(host.error_logs(site)))
 }
 
 fn host(config: &Config) -> Result<NginxHost, CommandError> {
