@@ -50,7 +50,16 @@ async fn serve_for(
     let diary = Diary::default();
     let task = tokio::spawn({
         let (world, diary, mut bell) = (Arc::clone(world), diary.clone(), bell);
-        async move { serve(&world, ServiceSettings::default(), &mut bell, &diary, stop).await }
+        async move {
+            serve(
+                || Arc::clone(&world),
+                ServiceSettings::default(),
+                &mut bell,
+                &diary,
+                stop,
+            )
+            .await
+        }
     });
     tokio::join!(tokio::time::sleep(length), meanwhile);
     sender.send(true).unwrap();
