@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::fakes::{FakeWorld, lock};
 use crate::pass::RunError;
 use crate::service::{ServiceSettings, Supervisor, Watcher, serve};
-use crate::world::Stop;
+use crate::world::{Ending, Stop};
 
 /// Tells of changes when a test says so.
 #[derive(Clone, Default)]
@@ -62,7 +62,7 @@ async fn serve_for(
         }
     });
     tokio::join!(tokio::time::sleep(length), meanwhile);
-    sender.send(true).unwrap();
+    sender.send(Ending::Soon).unwrap();
     task.await.unwrap();
     std::mem::take(&mut *lock(&diary.0))
 }
