@@ -21,3 +21,10 @@ mod first_certificate;
 mod hostile_ca;
 mod interrupted;
 mod renewing;
+
+mod bad_input;
+mod listing;
+mod lock;
+mod logs;
+mod service;
+mod units;
