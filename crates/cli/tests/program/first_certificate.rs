@@ -219,7 +219,7 @@ fn names_that_cannot_be_public_are_left_out() {
         &["-ext", "subjectAltName"],
     );
     let mut names: Vec<_> = text
-        .split(|c| c == ',' || c == '\n')
+        .split([',', '\n'])
         .filter_map(|part| part.trim().strip_prefix("DNS:"))
         .collect();
     names.sort_unstable();

@@ -63,14 +63,11 @@ impl Watcher for Watching {
             keep
         });
         for (folder, interest) in wanted {
-            if let Some((_, before)) = self.folders.get_mut(&folder) {
-                *before = interest;
-                continue;
-            }
+            // Again each time: a folder that was made anew has lost its watch, and one that has it keeps it.
             match watches.add(&folder, MASK) {
                 Ok(descriptor) => _ = self.folders.insert(folder, (descriptor, interest)),
                 Err(error) => {
-                    tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once")
+                    tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once");
                 }
             }
         }
@@ -84,7 +81,7 @@ impl Watcher for Watching {
                         Some(Ok(event)) if matters(&self.folders, &event) => return,
                         Some(Ok(_)) => {}
                         Some(Err(error)) => {
-                            tracing::warn!(%error, "a change of the configuration may go unnoticed")
+                            tracing::warn!(%error, "a change of the configuration may go unnoticed");
                         }
                         None => std::future::pending::<()>().await,
                     }
