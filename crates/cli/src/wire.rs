@@ -4,23 +4,25 @@
 //! the driver. [`Wiring`] is the driver's world; the functions below it answer commands that only look.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nginx::NginxHost;
 use reconcile::world::{Settings, World};
+use renewal::finding::FindingName;
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::plan::Remembered;
 use renewal::ports::{HistoryEntry, Host as _, Lease as _, LeaseHeld, Look, Memory as _};
 use renewal::report::Served;
 use renewal::site::Site;
-use store::{Database, RunLock};
+use store::{Database, OpenError, RunLock};
 
 use crate::clock::SystemClock;
 use crate::commands::site_show::Version;
 use crate::commands::{Session, runtime};
 use crate::config::Config;
-use crate::errors::CommandError;
+use crate::errors::{AS_ROOT, CommandError};
 use crate::progress::Progress;
 
 mod settings;
@@ -219,10 +221,14 @@ pub fn served(config: &Config, site: &Site) -> Result<Vec<Served>, CommandError>
     Ok(runtime()?.block_on(host.served(site, expected, std::time::Duration::ZERO)))
 }
 
-/// Returns the error logs of nginx: those that its configuration names for the site, or the usual one.
-#[must_use]
-pub fn error_logs(_config: &Config, _site: Option<&Site>) -> Vec<PathBuf> {
-    vec![PathBuf::from("/var/log/nginx/error.log")]
+/// Returns the error logs of nginx: those that its configuration names for the site, or for all.
+///
+/// # Errors
+///
+/// When the settings of this host cannot be used.
+pub fn error_logs(config: &Config, site: Option<&Site>) -> Result<Vec<PathBuf>, CommandError> {
+    let host = host(config)?;
+    Ok(runtime()?.block_on(host.error_logs(site)))
 }
 
 fn host(config: &Config) -> Result<NginxHost, CommandError> {
@@ -240,10 +246,17 @@ fn open(config: &Config, clock: SystemClock, access: Access) -> Result<Database,
         Access::Look => Database::open_read_only(&path),
     };
     opened.map_err(|error| {
-        CommandError::mend(
+        let made = CommandError::mend(
             "What clpctl remembers between runs cannot be used, so nothing was done.",
         )
-        .because(&error)
+        .because(&error);
+        match &error {
+            OpenError::Directory { cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+                made.hint(AS_ROOT)
+            }
+            OpenError::Full { .. } => made.finding(FindingName::DiskFull),
+            _ => made,
+        }
     })
 }
 

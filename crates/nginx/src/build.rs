@@ -13,6 +13,8 @@ pub(crate) struct Build {
     pub(crate) prefix: PathBuf,
     /// Where the master writes its number; relative to the prefix.
     pub(crate) pid: PathBuf,
+    /// Where errors go that no directive sends elsewhere; relative to the prefix.
+    pub(crate) error_log: PathBuf,
 }
 
 impl Default for Build {
@@ -21,6 +23,7 @@ impl Default for Build {
         Self {
             prefix: "/usr/local/nginx".into(),
             pid: "logs/nginx.pid".into(),
+            error_log: "logs/error.log".into(),
         }
     }
 }
@@ -43,6 +46,7 @@ impl Build {
         Self {
             prefix: option("--prefix=").unwrap_or(default.prefix),
             pid: option("--pid-path=").unwrap_or(default.pid),
+            error_log: option("--error-log-path=").unwrap_or(default.error_log),
         }
     }
 }
@@ -55,11 +59,12 @@ mod tests {
     use super::Build;
 
     #[test]
-    fn prefix_and_pid_file_are_read() {
-        let said = "nginx version: nginx/1.22.1\nconfigure arguments: --prefix=/usr/share/nginx --pid-path=/run/nginx.pid --with-debug";
+    fn prefix_and_files_are_read() {
+        let said = "nginx version: nginx/1.22.1\nconfigure arguments: --prefix=/usr/share/nginx --error-log-path=/var/log/nginx/error.log --pid-path=/run/nginx.pid --with-debug";
         let build = Build {
             prefix: "/usr/share/nginx".into(),
             pid: "/run/nginx.pid".into(),
+            error_log: "/var/log/nginx/error.log".into(),
         };
         assert_eq!(Build::read(said), build);
         assert_eq!(Build::read("nothing"), Build::default());

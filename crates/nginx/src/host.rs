@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::build::Build;
 use crate::challenge::Challenges;
+use crate::conf::read::Disk;
 use crate::conf::tls::Files;
 use crate::edits::wanted::{self, HostPorts};
 use crate::edits::{self, Batch, EditError};
@@ -26,7 +27,7 @@ use crate::lineage::{Lineages, Part, archive, links};
 use crate::served::{Looker, Target};
 use crate::settings::Settings;
 use crate::workers::OldWorkers;
-use crate::{keys, look, reload, sites, test};
+use crate::{error_logs, keys, look, reload, sites, test};
 
 /// An nginx with its configuration and its certificates.
 pub struct NginxHost {
@@ -61,6 +62,26 @@ impl NginxHost {
     pub fn configuration(&self) -> Arc<look::Look> {
         let conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&conf)
+    }
+
+    /// Returns the error logs that the configuration names for the site; without a site, those of nginx as a whole.
+    pub async fn error_logs(&self, site: Option<&Site>) -> Vec<PathBuf> {
+        let asked = self
+            .build
+            .get_or_try_init(|| Build::ask(&self.settings))
+            .await;
+        let build = asked.cloned().unwrap_or_default();
+        let servers = site.into_iter().flat_map(|site| &site.servers);
+        let source = error_logs::Source {
+            reader: &Disk,
+            main: &self.settings.config,
+            prefix: self.settings.prefix.as_deref().unwrap_or(&build.prefix),
+            built_in: &build.error_log,
+        };
+        error_logs::error_logs(
+            source,
+            &servers.map(|server| &server.place).collect::<Vec<_>>(),
+        )
     }
 
     /// Works out the links and edits of one change.

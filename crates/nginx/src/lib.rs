@@ -14,6 +14,7 @@
 //! | does nginx accept it, and is it told? | `test`, `reload` |
 //! | what is served now? | `served` |
 //! | how is a challenge answered? | `challenge` |
+//! | where are its error logs? | `error_logs` |
 //!
 //! # Invariants
 //!
@@ -38,6 +39,7 @@ mod test;
 mod reload;
 mod workers;
 mod served;
+mod error_logs;
 mod host;
 #[cfg(test)]
 mod testing;

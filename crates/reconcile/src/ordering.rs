@@ -17,6 +17,7 @@ use renewal::ports::{
 use renewal::retry::Blame;
 use renewal::secret::Secret;
 use renewal::site::Site;
+use tracing::Instrument as _;
 
 use crate::tally::Failure;
 use crate::world::World;
@@ -112,7 +113,13 @@ pub(crate) async fn order<W: World>(
         way,
         fault: Mutex::new(None),
     };
-    let answer = world.authority().order(&request, &desk).await;
+    // What the CA's client says is about this site, whom it does not know.
+    let about = tracing::info_span!("order", domain = %site.domain());
+    let answer = world
+        .authority()
+        .order(&request, &desk)
+        .instrument(about)
+        .await;
     let facts = order_facts(site, in_window);
     let now = world.clock().now();
     if !resumed {

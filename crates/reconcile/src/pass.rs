@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use renewal::finding::Finding;
+use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::plan::{Action, Item, Plan, Remembered, Wish, plan};
 use renewal::ports::{
@@ -58,7 +58,7 @@ pub enum RunError {
     NoSuchSite {
         /// What was asked for.
         name: Name,
-        /// The domains of the sites that there are.
+        /// The names of the sites that there are.
         known: Vec<Name>,
     },
 }
@@ -124,8 +124,18 @@ pub async fn run<W: World>(
         let books = Books::new(world.memory().ledger()?);
         let known = std::mem::take(&mut seen.known);
         let before = remembered.clone();
-        let mut work = Work::new(Arc::clone(world), books, known, before, stop.clone());
-        work.carry_out(due, &mut reports).await;
+        let mut work = Work::new(
+            Arc::clone(world),
+            books,
+            known,
+            before,
+            seen.reloads > 0,
+            stop.clone(),
+        );
+        match seen.refusal(&**world).await {
+            Some(failure) => work.refuse(&due, &failure, &mut reports),
+            None => work.carry_out(due, &mut reports).await,
+        }
         seen.reloads += work.reloads;
     }
     for report in &reports {
@@ -183,6 +193,23 @@ async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
 }
 
 impl Seen {
+    /// Asks nginx about its configuration when that looked wrong: what it would not take up need not be ordered.
+    async fn refusal<W: World>(&self, world: &W) -> Option<HostFailure> {
+        let looks_wrong = self.findings.iter().any(|finding| {
+            [
+                FindingName::NginxConfigInvalid,
+                FindingName::VhostNotUnderstood,
+                FindingName::VhostSymlinkBroken,
+            ]
+            .contains(&finding.name)
+        });
+        if looks_wrong {
+            world.host().test().await.err()
+        } else {
+            None
+        }
+    }
+
     /// Writes down what was read, and finishes what an earlier run left unfinished.
     async fn finish_earlier_work<W: World>(&mut self, world: &W) -> Result<(), RunError> {
         if !self.fresh.is_empty() {
@@ -245,7 +272,11 @@ fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
     let mut only = HashSet::new();
     for name in asked {
         let Some(domain) = by_name.get(name.as_str()) else {
-            let known = sites.iter().map(|site| site.domain().clone()).collect();
+            let known = sites
+                .iter()
+                .flat_map(|site| &site.wanted)
+                .cloned()
+                .collect();
             return Err(RunError::NoSuchSite {
                 name: name.clone(),
                 known,

@@ -10,6 +10,7 @@ use renewal::ports::{Authority as _, Clock as _, Memory as _, MemoryFailure};
 use renewal::retry::Blame;
 use renewal::site::Site;
 use renewal::suggestion::Suggestion;
+use tracing::Instrument as _;
 
 use crate::world::World;
 
@@ -41,7 +42,9 @@ pub(crate) async fn poll<W: World>(
     let questions: Vec<_> = questions
         .into_iter()
         .map(|(site, id, known)| async move {
-            let answer = world.authority().suggestion(&site.policy.ca, &id).await;
+            let about = tracing::info_span!("suggestion", domain = %site.domain());
+            let asked = world.authority().suggestion(&site.policy.ca, &id);
+            let answer = asked.instrument(about).await;
             let suggestion = match answer {
                 Ok(Some(answer)) => Suggestion::answered(known.as_ref(), &id, answer, now),
                 Ok(None) => Suggestion::unanswered(known.as_ref(), &id, true, now),

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use renewal::name::Name;
 use renewal::plan::Remembered;
 use renewal::ports::{Clock as _, LeaseHeld};
-use renewal::report::Report;
+use renewal::report::{Outcome, Report};
 use renewal::site::Site;
 
 use crate::pass::{Request, RunError, run};
@@ -60,20 +60,32 @@ pub trait Supervisor: Send + Sync {
 }
 
 /// Makes a pass now and whenever one is due, until the end is wished for.
+///
+/// The world is asked for before each pass, for its settings may have changed meanwhile.
 pub async fn serve<W: World>(
-    world: &Arc<W>,
+    mut world: impl FnMut() -> Arc<W>,
     settings: ServiceSettings,
     watcher: &mut impl Watcher,
     supervisor: &impl Supervisor,
     mut stop: Stop,
 ) {
     while !stop.wished() {
-        let pass = run(world, &Request::default(), &stop).await;
+        let world = world();
+        let pass = run(&world, &Request::default(), &stop).await;
         let now = world.clock().now();
         let mut rest = match pass {
             Ok(pass) => {
                 watcher.watch(&pass.watched);
-                let schedule = Schedule::new(&pass.sites, &pass.remembered, &pass.report, now);
+                if worked(&pass.report) {
+                    watcher.forget();
+                }
+                let schedule = Schedule::new(
+                    &pass.sites,
+                    &pass.remembered,
+                    &pass.report,
+                    settings.coalesce,
+                    now,
+                );
                 supervisor.passed(&Ok(pass.report), schedule.next(now));
                 Rest {
                     sites: pass.sites,
@@ -83,8 +95,8 @@ pub async fn serve<W: World>(
             }
             Err(error) => {
                 let others = matches!(error, RunError::Lease(LeaseHeld::By(_)));
-                let schedule =
-                    Schedule::only(later(now, if others { AFTER_OTHERS } else { AFTER_ERROR }));
+                let wait = if others { AFTER_OTHERS } else { AFTER_ERROR };
+                let schedule = Schedule::only(later(now, wait), SignedDuration::ZERO);
                 supervisor.passed(&Err(error), schedule.next(now));
                 Rest {
                     sites: Vec::new(),
@@ -93,16 +105,19 @@ pub async fn serve<W: World>(
                 }
             }
         };
-        watcher.forget();
-        rest.until_next_pass(
-            &**world,
-            settings,
-            later(now, settings.floor),
-            watcher,
-            &mut stop,
-        )
-        .await;
+        let earliest = later(now, settings.floor);
+        rest.until_next_pass(&*world, earliest, watcher, &mut stop)
+            .await;
     }
+}
+
+/// Says whether a pass may have changed what is watched. Changes during any other pass are somebody else's.
+fn worked(report: &Report) -> bool {
+    let idle = |outcome| match outcome {
+        Outcome::NotDue | Outcome::WouldRenew | Outcome::Postponed | Outcome::Skipped => true,
+        Outcome::Issued | Outcome::Renewed | Outcome::Failed => false,
+    };
+    report.reloads > 0 || !report.sites.iter().all(|site| idle(site.outcome))
 }
 
 /// What the service holds between two passes.
@@ -117,14 +132,13 @@ impl Rest {
     async fn until_next_pass<W: World>(
         &mut self,
         world: &W,
-        settings: ServiceSettings,
         earliest: Timestamp,
         watcher: &mut impl Watcher,
         stop: &mut Stop,
     ) {
         let clock = world.clock();
         loop {
-            let at = later(self.schedule.next(clock.now()), settings.coalesce).max(earliest);
+            let at = self.schedule.wake(clock.now()).max(earliest);
             tokio::select! {
                 () = stop.wait() => return,
                 () = watcher.changed() => {

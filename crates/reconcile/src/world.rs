@@ -49,29 +49,46 @@ pub struct Settings {
     pub edit: bool,
 }
 
-/// A wish that the work should end soon, made once and seen by everyone.
+/// A wish that the work should end, seen by everyone.
 ///
 /// No new order is begun after it; what was obtained is still deployed.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(watch::Receiver<Ending>);
+
+/// How much the end is wished for.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Ending {
+    /// Not at all.
+    #[default]
+    NotWished,
+    /// Soon: orders in flight have some seconds to come to their end.
+    Soon,
+    /// Now: orders in flight are broken off; the next run takes them up.
+    Now,
+}
 
 impl Stop {
-    /// Makes the wish's two ends: send `true` to make it.
+    /// Makes the wish's two ends.
     #[must_use]
-    pub fn channel() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
+    pub fn channel() -> (watch::Sender<Ending>, Self) {
+        let (sender, receiver) = watch::channel(Ending::NotWished);
         (sender, Self(receiver))
     }
 
     /// Says whether the wish was made.
     #[must_use]
     pub fn wished(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() > Ending::NotWished
     }
 
     /// Waits for the wish; for ever when nobody is left who could make it.
     pub async fn wait(&mut self) {
-        if self.0.wait_for(|wished| *wished).await.is_err() {
+        self.wait_for(Ending::Soon).await;
+    }
+
+    /// Waits until the end is wished for that much.
+    pub async fn wait_for(&mut self, least: Ending) {
+        if self.0.wait_for(|wish| *wish >= least).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -141,6 +141,8 @@ impl Database {
             what: format!("cannot {what} {}", self.path.display()),
             cause: if is_corrupt(code) {
                 format!("{cause}; {}", how_to_go_on(&self.path))
+            } else if is_full(code, &self.path) {
+                format!("the disk is full ({cause})")
             } else {
                 cause
             },
@@ -198,6 +200,14 @@ pub enum OpenError {
         /// What SQLite says.
         cause: String,
     },
+    /// There is no room for it.
+    #[error("{} cannot be written: the disk is full ({cause})", .path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        cause: String,
+    },
     /// Something else.
     #[error("{} cannot be opened: {cause}", .path.display())]
     Failed {
@@ -215,8 +225,21 @@ impl OpenError {
         match code {
             code if is_corrupt(code) => Self::Corrupt { path, cause },
             Some(ErrorCode::ReadOnly) => Self::NotWritable { path, cause },
+            code if is_full(code, &path) => Self::Full { path, cause },
             Some(_) | None => Self::Failed { path, cause },
         }
+    }
+}
+
+/// Says whether the trouble comes from a full disk, which SQLite calls an I/O error when it is the shared memory
+/// that finds no room.
+fn is_full(code: Option<ErrorCode>, path: &Path) -> bool {
+    match code {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure) => {
+            rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail * disk.f_frsize < ROOM_LEAST)
+        }
+        Some(_) | None => false,
     }
 }
 
@@ -301,3 +324,6 @@ const STATEMENTS_KEPT: usize = 48;
 
 /// A managed site is asked about daily, so one that was not for this long is gone.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// SQLite's shared memory grows by so many bytes at once.
+const ROOM_LEAST: u64 = 32 << 10;

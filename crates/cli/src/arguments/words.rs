@@ -115,11 +115,22 @@ fn first_word(words: &[OsString]) -> Option<String> {
     None
 }
 
+/// Keeps both ends: what was typed stands in the middle, and why it is refused at the end.
 fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let count = text.chars().count();
+    if count <= SHOWN_CHARS {
+        return text.to_owned();
     }
+    let end = |at: usize| {
+        text.char_indices()
+            .nth(at)
+            .map_or(text.len(), |(index, _)| index)
+    };
+    format!(
+        "{}…{}",
+        &text[..end(SHOWN_CHARS / 2)],
+        &text[end(count - SHOWN_CHARS / 2)..]
+    )
 }
 
 /// The options of [`Global`](crate::arguments::Global) whose value may be a word of its own.

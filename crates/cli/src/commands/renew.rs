@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use reconcile::pass::{self, Request, RunError};
-use reconcile::world::Stop;
+use reconcile::world::{Ending, Stop};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::plan::Wish;
@@ -116,8 +116,8 @@ fn run(
     Ok(exit_code(&report))
 }
 
-/// Wishes for the end when the terminal or the system does; a second signal does not wait for it.
-pub(super) async fn stop_on_signal(sender: tokio::sync::watch::Sender<bool>) {
+/// Wishes for the end when the terminal or the system does; at a second signal orders are broken off at once.
+pub(super) async fn stop_on_signal(sender: tokio::sync::watch::Sender<Ending>) {
     let signals = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -127,13 +127,22 @@ pub(super) async fn stop_on_signal(sender: tokio::sync::watch::Sender<bool>) {
         std::future::pending::<()>().await;
         return;
     };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    for ending in [Ending::Soon, Ending::Now] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        match ending {
+            Ending::Now => tracing::info!("asked again to end; orders in flight are broken off"),
+            Ending::NotWished | Ending::Soon => {
+                tracing::info!(
+                    "asked to end; orders in flight have some seconds to come to theirs"
+                );
+            }
+        }
+        // Everyone may be gone already.
+        let _ = sender.send(ending);
     }
-    tracing::info!("asked to end; what is in flight is finished or broken off");
-    // Everyone may be gone already.
-    let _ = sender.send(true);
     // Kept, or nobody could be told any more.
     sender.closed().await;
 }

@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 
 use crate::commands::renew::stop_on_signal;
 use crate::commands::{Session, runtime};
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::errors::CommandError;
 use crate::output::when;
 use crate::wire::{Access, Wiring};
@@ -28,13 +28,7 @@ mod watching;
 /// When it could not begin.
 pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
     session.start_logs(config);
-    let world = Arc::new(Wiring::new(
-        session,
-        config,
-        "service:run",
-        Access::Change,
-        None,
-    )?);
+    let mut present = Present::new(session, config)?;
     let files = config.file.iter().cloned().collect::<Vec<PathBuf>>();
     runtime()?.block_on(async {
         let (sender, stop) = Stop::channel();
@@ -45,7 +39,7 @@ pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
             session: session.clone(),
         };
         serve(
-            &world,
+            || present.world(),
             ServiceSettings::default(),
             &mut watching,
             &teller,
@@ -55,6 +49,66 @@ pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
     });
     tell(&[NotifyState::Stopping]);
     Ok(0)
+}
+
+/// What the service works with, as its configuration has it now.
+struct Present<'a> {
+    session: &'a Session,
+    world: Arc<Wiring>,
+    /// The files that it was made from, and what stood in them.
+    sources: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+impl<'a> Present<'a> {
+    fn new(session: &'a Session, config: &Config) -> Result<Self, CommandError> {
+        // Read first: a change in the meantime is then seen as one.
+        let sources = sources(config);
+        let world = Arc::new(Wiring::new(
+            session,
+            config,
+            "service:run",
+            Access::Change,
+            None,
+        )?);
+        Ok(Self {
+            session,
+            world,
+            sources,
+        })
+    }
+
+    /// Returns the world; made anew when the configuration changed, and kept when that is wrong now.
+    fn world(&mut self) -> Arc<Wiring> {
+        let changed = self
+            .sources
+            .iter()
+            .any(|(path, before)| std::fs::read(path).ok() != *before);
+        if changed {
+            let config = self.session.config(&Flags::default());
+            match config.and_then(|config| Self::new(self.session, &config)) {
+                Ok(present) => {
+                    tracing::info!("the configuration changed, and was read again");
+                    *self = present;
+                }
+                Err(error) => {
+                    let cause = error.causes.first().unwrap_or(&error.error);
+                    let text = format!(
+                        "the configuration changed and cannot be used; the one before stays in force: {cause}"
+                    );
+                    tracing::warn!("{text}");
+                    self.session.console.warn(&text);
+                }
+            }
+        }
+        Arc::clone(&self.world)
+    }
+}
+
+fn sources(config: &Config) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let paths = config.file.iter().chain(&config.acme.ca_bundle);
+    paths
+        .map(|path| (path.clone(), std::fs::read(path).ok()))
+        .collect()
 }
 
 /// Tells systemd and the log how it fares.

@@ -64,11 +64,9 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         |site| site.wanted.iter().cloned().collect(),
     );
     let filter = Filter::new(names);
-    let origins = origins(
-        &config.paths.log,
-        &config.paths.acme_log,
-        &crate::wire::error_logs(config, site),
-    );
+    // As with the look above: without nginx's logs there are still two others.
+    let error_logs = crate::wire::error_logs(config, site).unwrap_or_default();
+    let origins = origins(&config.paths.log, &config.paths.acme_log, &error_logs);
     let zone = TimeZone::system();
     // Followed from before the newest lines are read, so that none is missed between.
     let mut followed = arguments

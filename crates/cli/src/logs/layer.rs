@@ -2,8 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 use super::files::LogFile;
 use super::line::Fields;
@@ -38,15 +40,31 @@ impl LogLayer {
     }
 }
 
-impl<S: Subscriber> Layer<S> for LogLayer {
+/// Which site the events inside a span are about.
+struct About(Fields);
+
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for LogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         self.wants(metadata)
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(About(fields));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(About(outer)) = span.extensions().get() {
+                fields.inherit_domain(outer);
+            }
+        }
         let line = fields.to_line(self.clock.now(), *metadata.level());
         // Nobody can be told that the log is full: that would be logged.
         let write = |file: &Mutex<LogFile>| {
@@ -117,7 +135,11 @@ mod tests {
             tracing::debug!("too small");
             tracing::error!(target: "hyper", "a stranger");
             tracing::debug!(target: "acme", token = "abc", body = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0", "POST new-order");
-            tracing::info!(target: "acme::order", nonce = %"abc", "placed");
+            let about = tracing::info_span!(target: "reconcile", "order", domain = %"b.test");
+            about.in_scope(|| {
+                tracing::info!(target: "acme::order", nonce = %"abc", "placed");
+                tracing::info!(domain = "c.test", "about another");
+            });
         });
         let read = |path| std::fs::read_to_string(path).unwrap();
         let plain = |text: String| {
@@ -139,12 +161,16 @@ mod tests {
             plain(text),
             [
                 "INFO domain=a.test ordering attempt=2 detail=\"two words\\nand a line\"",
-                "INFO placed nonce=…"
+                "INFO domain=b.test placed nonce=…",
+                "INFO domain=c.test about another"
             ]
         );
         assert_eq!(
             plain(read(&acme)),
-            ["DEBUG POST new-order token=… body=…", "INFO placed nonce=…"]
+            [
+                "DEBUG POST new-order token=… body=…",
+                "INFO domain=b.test placed nonce=…"
+            ]
         );
     }
 }

@@ -31,6 +31,13 @@ impl Fields {
         line
     }
 
+    /// Is about the site that `outer` is about, unless it says itself which one it is about.
+    pub(super) fn inherit_domain(&mut self, outer: &Self) {
+        if self.domain.is_empty() {
+            self.domain.clone_from(&outer.domain);
+        }
+    }
+
     fn take(&mut self, name: &str, value: &str) {
         let value = if is_secret(name) {
             "…".into()

@@ -1,5 +1,7 @@
 //! What did the program answer?
 
+use std::time::Duration;
+
 use serde_json::Value;
 use testkit::host::{Clpctl, Host};
 use testkit::program::Output;
@@ -28,6 +30,13 @@ pub(crate) fn ask(host: &Host, words: &[&str]) -> Answer {
 #[track_caller]
 pub(crate) fn renew(host: &Host) -> Answer {
     ask(host, &["site:renew-certificates"]).expect_code(0)
+}
+
+/// Returns the JSON document of a run that ended with this code.
+#[track_caller]
+pub(crate) fn document(output: &Output, code: i32) -> Value {
+    let Answer { json, .. } = Answer::read(output).expect_code(code);
+    json
 }
 
 impl Answer {
@@ -91,3 +100,6 @@ impl Answer {
         self.json["reloads"].as_u64().expect("reloads are counted")
     }
 }
+
+/// How long what must happen soon may take: generous, for busy machines.
+pub(crate) const SOON: Duration = Duration::from_secs(60);

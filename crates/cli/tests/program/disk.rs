@@ -49,6 +49,36 @@ pub(crate) fn entry(path: &Path) -> Entry {
     }
 }
 
+/// Looks at everything that a run which is refused must leave alone: nginx's folder, and the lineages. Of document
+/// roots only the files count: a check puts one there and takes it away again, which folders show by their times.
+pub(crate) fn guarded(host: &Host) -> Tree {
+    let mut found = tree(
+        host.nginx.folder(),
+        &["logs", "temp", "nginx.pid", "htdocs"],
+    );
+    let pages = tree(&host.nginx.folder().join("htdocs"), &[]);
+    found.extend(pages.into_iter().filter(|(path, _)| !path.is_dir()));
+    for folder in ["live", "archive"] {
+        let folder = host.letsencrypt().join(folder);
+        if folder.exists() {
+            found.extend(tree(&folder, &[]));
+        }
+    }
+    found
+}
+
+/// Fails the test when anything of that is not what it was.
+#[track_caller]
+pub(crate) fn assert_unchanged(before: &Tree, host: &Host) {
+    assert_eq!(differences(before, &guarded(host)), NOTHING);
+}
+
+/// Writes a file of the test's own.
+#[track_caller]
+pub(crate) fn put(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
 /// Names every path at which two looks differ.
 pub(crate) fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
     let paths = before

@@ -5,7 +5,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests write the files that people and other programs would"
+    clippy::unwrap_used,
+    reason = "tests write the files that people and other programs would, and their helpers may fail as tests do"
 )]
 
 mod answer;
@@ -21,3 +22,10 @@ mod first_certificate;
 mod hostile_ca;
 mod interrupted;
 mod renewing;
+
+mod bad_input;
+mod listing;
+mod lock;
+mod logs;
+mod service;
+mod units;

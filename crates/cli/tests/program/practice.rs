@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use testca::dns::{DnsServer, Zone};
-use testca::{Endpoint, Handle, Options, Resolve, TestCa};
+use testca::{Endpoint, Fault, Handle, Options, Resolve, TestCa, ValidationFault};
 use testkit::host::Host;
 use tokio::runtime::Runtime;
 
@@ -47,6 +48,17 @@ impl Practice {
             dns,
             _runtime: runtime,
         }
+    }
+
+    /// Counts the orders that were placed.
+    pub(crate) fn orders(&self) -> u64 {
+        self.asked(Endpoint::NewOrder)
+    }
+
+    /// Makes every validation take so long.
+    pub(crate) fn slow(&self, validation: Duration) {
+        self.ca
+            .set_faults(vec![Fault::new(ValidationFault::Slow(validation))]);
     }
 
     /// Returns how often one part of the CA was asked.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use renewal::acceptance::{Candidate, accept};
+use renewal::acceptance::{Candidate, Rejection, accept};
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::{HostFailure, Issued, Staged};
 use renewal::secret::Secret;
@@ -23,6 +23,9 @@ pub(crate) enum StageError {
     /// Each chain breaks a rule; the first one's reason.
     #[error("{0}")]
     Rejected(String),
+    /// It becomes valid later, by this host's clock.
+    #[error("the certificate is not valid before {0}, and this host's clock says that it is {1}")]
+    Early(Timestamp, Timestamp),
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -32,6 +35,15 @@ impl From<StageError> for HostFailure {
     fn from(error: StageError) -> Self {
         match error {
             StageError::File(error) => error.into(),
+            // Not the certificate's fault: it is taken up again, without another order, once the clock is right.
+            StageError::Early(..) => Self(
+                Finding::new(
+                    FindingName::ClockWrong,
+                    "By this host's clock the new certificate is not valid yet, so it is not deployed; what is served stays served.",
+                )
+                .detail(error.to_string())
+                .fix("Set the clock, and keep it right: timedatectl set-ntp true."),
+            ),
             StageError::Rejected(reason) => Self(
                 Finding::new(
                     FindingName::CertificateRejected,
@@ -79,8 +91,8 @@ fn choose(
             Err(rejection) => reason = reason.or(Some(rejection)),
         }
     }
-    let reason = reason.unwrap_or_else(|| "the CA sent no certificate at all".to_owned());
-    Err(StageError::Rejected(reason))
+    let none = || StageError::Rejected("the CA sent no certificate at all".to_owned());
+    Err(reason.unwrap_or_else(none))
 }
 
 fn check(
@@ -89,18 +101,22 @@ fn check(
     key: &Secret,
     pem: &str,
     now: Timestamp,
-) -> Result<Chain, String> {
-    let chain =
-        Chain::read(pem.as_bytes()).map_err(|error| format!("what came is no chain: {error}"))?;
+) -> Result<Chain, StageError> {
+    let rejected = |reason: String| StageError::Rejected(reason);
+    let chain = Chain::read(pem.as_bytes())
+        .map_err(|error| rejected(format!("what came is no chain: {error}")))?;
     let key_fits = x509::key::fits(key, chain.leaf_der())
-        .map_err(|error| format!("the key cannot be compared: {error}"))?;
+        .map_err(|error| rejected(format!("the key cannot be compared: {error}")))?;
     let candidate = Candidate {
         certificate: &chain.leaf,
         key_fits,
         chain_fault: chain.fault_with(roots),
     };
     let current = site.current.as_ref().map(|current| &current.certificate);
-    accept(&candidate, &site.wanted, current, now).map_err(|rejection| rejection.to_string())?;
+    accept(&candidate, &site.wanted, current, now).map_err(|rejection| match rejection {
+        Rejection::NotYetValid(start) => StageError::Early(start, now),
+        other => rejected(other.to_string()),
+    })?;
     Ok(chain)
 }
 

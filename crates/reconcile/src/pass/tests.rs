@@ -12,7 +12,7 @@ use renewal::window::Window;
 
 use crate::fakes::{Behaviour, FakeWorld, lock};
 use crate::pass::{Pass, Request, RunError, run};
-use crate::world::Stop;
+use crate::world::{Ending, Stop};
 
 async fn pass(world: &Arc<FakeWorld>, request: &Request) -> Pass {
     let (_sender, stop) = Stop::channel();
@@ -469,7 +469,7 @@ async fn an_end_wished_for_in_mid_order_deploys_what_was_obtained_and_leaves_not
         async move { run(&world, &all(), &stop).await.unwrap() }
     });
     tokio::time::sleep(Duration::from_secs(5)).await;
-    sender.send(true).unwrap();
+    sender.send(Ending::Soon).unwrap();
     let pass = task.await.unwrap();
     expect![[r#"
         a.test: renewed (a third of its life is left), serves 2

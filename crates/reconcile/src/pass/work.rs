@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use renewal::name::Name;
 use renewal::plan::{Action, Remembered};
-use renewal::ports::{Clock as _, Event, Host as _, Known, Observer as _, Staged};
+use renewal::ports::{Clock as _, Event, Host as _, HostFailure, Known, Observer as _, Staged};
 use renewal::report::SiteReport;
 use renewal::retry::{Attempts, Blame};
 use renewal::site::Site;
@@ -17,7 +17,7 @@ use crate::deploying::{Job, JobKind, deploy, not_served, patience, verify};
 use crate::ordering::Books;
 use crate::pass::GATHER;
 use crate::tally::{self, Failure};
-use crate::world::{Stop, World};
+use crate::world::{Ending, Stop, World};
 
 use self::lines::{Lines, Need};
 use self::task::{Progress, Task};
@@ -55,6 +55,8 @@ pub(super) struct Work<W: World> {
     deploy_by: Timestamp,
     /// When orders in flight are broken off; set once the end is wished for.
     break_off_at: Option<Timestamp>,
+    /// Whether nginx was told to reload a moment ago, so that old workers may still answer.
+    just_reloaded: bool,
     /// How often nginx was reloaded.
     pub(super) reloads: u32,
 }
@@ -65,6 +67,7 @@ impl<W: World> Work<W> {
         books: Books,
         known: Known,
         remembered: HashMap<Name, Remembered>,
+        just_reloaded: bool,
         stop: Stop,
     ) -> Self {
         let jobs = world.settings().jobs.max(1);
@@ -82,6 +85,7 @@ impl<W: World> Work<W> {
             obtained: Vec::new(),
             deploy_by: Timestamp::MAX,
             break_off_at: None,
+            just_reloaded,
             reloads: 0,
         }
     }
@@ -111,6 +115,13 @@ impl<W: World> Work<W> {
         self.reloads += self.lines.close(&*self.world).await;
     }
 
+    /// Takes in that this host could not take up what would be obtained; no CA is asked.
+    pub(super) fn refuse(&self, due: &[Due], failure: &HostFailure, reports: &mut [SiteReport]) {
+        for due in due {
+            self.failed(due, Failure::host(failure.clone()), reports);
+        }
+    }
+
     fn spawn(&mut self, due: Due, inserted: Option<Need>) {
         let attempts = self
             .remembered
@@ -121,6 +132,7 @@ impl<W: World> Work<W> {
             world: Arc::clone(&self.world),
             books: Arc::clone(&self.books),
             stop: self.stop.clone(),
+            just_reloaded: self.just_reloaded,
             checks: Arc::clone(&self.checks),
             orders: Arc::clone(&self.orders),
         };
@@ -140,6 +152,14 @@ impl<W: World> Work<W> {
         }
         let clock = self.world.clock();
         let break_off_at = self.break_off_at.unwrap_or(Timestamp::MAX);
+        let broken_off = break_off_at <= clock.now();
+        let wish = async {
+            match self.break_off_at {
+                None => self.stop.wait().await,
+                Some(_) if broken_off => std::future::pending().await,
+                Some(_) => self.stop.wait_for(Ending::Now).await,
+            }
+        };
         tokio::select! {
             done = self.tasks.join_next_with_id() => match done {
                 Some(Ok((id, (due, progress)))) => {
@@ -151,8 +171,9 @@ impl<W: World> Work<W> {
             },
             () = clock.wait_until(self.deploy_by) => {}
             () = clock.wait_until(break_off_at) => self.tasks.abort_all(),
-            () = self.stop.wait(), if self.break_off_at.is_none() => {
-                self.break_off_at = clock.now().checked_add(STOP_PATIENCE).ok();
+            () = wish => {
+                let patience = if self.break_off_at.is_none() { STOP_PATIENCE } else { SignedDuration::ZERO };
+                self.break_off_at = clock.now().checked_add(patience).ok();
             }
         }
         true

@@ -17,6 +17,10 @@ pub(super) struct Schedule {
     moments: BinaryHeap<Reverse<(Timestamp, Kind, usize)>>,
     /// The moment of each site's pass that counts: a poll may have moved it since it was put in.
     passes: HashMap<usize, Timestamp>,
+    /// When to wake at the latest, for certificates that end before [`Schedule::coalesce`] is over.
+    hurried: BinaryHeap<Reverse<Timestamp>>,
+    /// How long a moment may be put off so that others fall together with it.
+    coalesce: SignedDuration,
 }
 
 /// What is to be done at a moment.
@@ -34,9 +38,10 @@ impl Schedule {
         sites: &[Arc<Site>],
         remembered: &HashMap<Name, Remembered>,
         report: &Report,
+        coalesce: SignedDuration,
         now: Timestamp,
     ) -> Self {
-        let mut schedule = Self::only(later(now, LOOK_AT_LEAST));
+        let mut schedule = Self::only(later(now, LOOK_AT_LEAST), coalesce);
         let reports: HashMap<&Name, _> = report
             .sites
             .iter()
@@ -45,17 +50,20 @@ impl Schedule {
         for (index, site) in sites.iter().enumerate() {
             match reports
                 .get(site.domain())
-                .map(|report| (report.outcome, report.retry_at))
+                .map(|report| (report.outcome, report))
             {
                 // What failed without costing the CA anything may be tried again at once, but a service that
                 // did so would do nothing else.
-                Some((Outcome::Failed | Outcome::Postponed, retry_at)) => {
-                    let at = retry_at.unwrap_or(now).max(later(now, RETRY_LEAST));
+                Some((Outcome::Failed | Outcome::Postponed, report)) => {
+                    let at = report.retry_at.unwrap_or(now).max(later(now, RETRY_LEAST));
                     schedule.pass(index, at);
                 }
                 // What was seen at the beginning of the pass is not what is there now.
-                Some((Outcome::Issued | Outcome::Renewed, _)) => {
+                Some((Outcome::Issued | Outcome::Renewed, report)) => {
                     schedule.pass(index, now);
+                    if let Some((certificate, _)) = &report.certificate {
+                        schedule.hurry(now, certificate.valid.end());
+                    }
                 }
                 Some((Outcome::NotDue | Outcome::WouldRenew, _)) => {
                     schedule.reschedule(index, site, remembered.get(site.domain()), now);
@@ -67,8 +75,11 @@ impl Schedule {
     }
 
     /// A pass at `moment`, and nothing else.
-    pub(super) fn only(moment: Timestamp) -> Self {
-        let mut schedule = Self::default();
+    pub(super) fn only(moment: Timestamp, coalesce: SignedDuration) -> Self {
+        let mut schedule = Self {
+            coalesce,
+            ..Self::default()
+        };
         schedule.pass(NOBODY, moment);
         schedule
     }
@@ -80,8 +91,18 @@ impl Schedule {
             .map_or_else(|| later(now, LOOK_AT_LEAST), |Reverse((at, ..))| *at)
     }
 
+    /// Returns when to wake: with what falls into the next minutes, unless a certificate would not live as long.
+    pub(super) fn wake(&self, now: Timestamp) -> Timestamp {
+        let together = later(self.next(now), self.coalesce);
+        let hurried = self.hurried.peek().map(|Reverse(at)| *at);
+        hurried.map_or(together, |at| at.min(together))
+    }
+
     /// Takes out what is to be done by now, when it is nothing but questions to CAs; returns whose.
     pub(super) fn polls_only(&mut self, now: Timestamp) -> Option<Vec<usize>> {
+        while self.hurried.peek().is_some_and(|Reverse(at)| *at <= now) {
+            self.hurried.pop();
+        }
         let mut polls = Vec::new();
         while let Some(Reverse((at, kind, index))) = self.moments.peek().copied() {
             if at > now {
@@ -115,6 +136,9 @@ impl Schedule {
         );
         if self.passes.get(&index) != Some(&due.at) {
             self.pass(index, due.at);
+            if let Some(current) = &site.current {
+                self.hurry(due.at, current.certificate.valid.end());
+            }
         }
         if let Some(suggestion) = suggestion.filter(|suggestion| suggestion.poll_at < due.at) {
             self.moments
@@ -128,11 +152,22 @@ impl Schedule {
         self.passes.insert(index, at);
         self.moments.push(Reverse((at, Kind::Pass, index)));
     }
+
+    /// Sees to it that what is to be done at `at` is not put off until the certificate's `end`.
+    fn hurry(&mut self, at: Timestamp, end: Timestamp) {
+        let patience = end.duration_since(at) / PATIENCE_DIVISOR;
+        if patience < self.coalesce {
+            self.hurried.push(Reverse(later(at, patience)));
+        }
+    }
 }
 
 fn later(moment: Timestamp, wait: SignedDuration) -> Timestamp {
     moment.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
+
+/// What is due is put off by no more than this part of the life that is left: the rest is for failures.
+const PATIENCE_DIVISOR: i32 = 8;
 
 /// Stands for no site in particular.
 const NOBODY: usize = usize::MAX;

@@ -1,6 +1,7 @@
 //! The service over a world of fakes: months pass in milliseconds.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use tokio::sync::Notify;
 use crate::fakes::{FakeWorld, lock};
 use crate::pass::RunError;
 use crate::service::{ServiceSettings, Supervisor, Watcher, serve};
-use crate::world::Stop;
+use crate::world::{Ending, Stop};
 
-/// Tells of changes when a test says so.
+/// Tells of changes when a test says so, and counts how often they were to be forgotten.
 #[derive(Clone, Default)]
-struct Bell(Arc<Notify>);
+struct Bell(Arc<Notify>, Arc<AtomicUsize>);
 
 impl Watcher for Bell {
     fn watch(&mut self, _paths: &[PathBuf]) {}
@@ -26,7 +27,9 @@ impl Watcher for Bell {
         self.0.notified().await;
     }
 
-    fn forget(&mut self) {}
+    fn forget(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Keeps the moments of all passes.
@@ -50,10 +53,19 @@ async fn serve_for(
     let diary = Diary::default();
     let task = tokio::spawn({
         let (world, diary, mut bell) = (Arc::clone(world), diary.clone(), bell);
-        async move { serve(&world, ServiceSettings::default(), &mut bell, &diary, stop).await }
+        async move {
+            serve(
+                || Arc::clone(&world),
+                ServiceSettings::default(),
+                &mut bell,
+                &diary,
+                stop,
+            )
+            .await;
+        }
     });
     tokio::join!(tokio::time::sleep(length), meanwhile);
-    sender.send(true).unwrap();
+    sender.send(Ending::Soon).unwrap();
     task.await.unwrap();
     std::mem::take(&mut *lock(&diary.0))
 }
@@ -110,8 +122,14 @@ async fn while_nothing_is_due_no_pass_is_made_but_the_daily_one() {
     for id in ["key.c8", "key.c9"] {
         lock(&world.authority.windows).insert(id.into(), Window::new(day(50), day(52)).unwrap());
     }
-    let passes = serve_for(&world, 10 * DAY, async {}, Bell::default()).await;
+    let bell = Bell::default();
+    let passes = serve_for(&world, 10 * DAY, async {}, bell.clone()).await;
     assert_eq!(passes.len(), 10, "{passes:?}");
+    let forgotten = bell.1.load(Ordering::Relaxed);
+    assert_eq!(
+        forgotten, 0,
+        "a change during an idle pass is not the service's own"
+    );
     let polls = *lock(&world.authority.polls);
     assert!(
         (60..=90).contains(&polls),

@@ -3,11 +3,12 @@
 //! By inotify on the folders that hold it, for editors replace files rather than write them. SIGHUP asks for a
 //! pass as well. A file system without inotify only means that changes are noticed by the daily pass.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
-use inotify::{EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
+use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 use reconcile::service::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -16,8 +17,17 @@ pub(super) struct Watching {
     always: Vec<PathBuf>,
     watches: Option<Watches>,
     events: Option<EventStream<[u8; BUFFER]>>,
-    folders: HashMap<PathBuf, WatchDescriptor>,
+    folders: HashMap<PathBuf, (WatchDescriptor, Interest)>,
     hangup: Option<Signal>,
+}
+
+/// Which changes in a folder matter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Interest {
+    /// All: a pattern in the configuration takes files from it.
+    Anything,
+    /// Those of these files. Logs may lie beside them.
+    Files(HashSet<OsString>),
 }
 
 impl Watching {
@@ -44,22 +54,20 @@ impl Watcher for Watching {
             return;
         };
         let wanted = folders(paths.iter().chain(&self.always));
-        self.folders.retain(|folder, descriptor| {
-            let keep = wanted.contains(folder);
+        self.folders.retain(|folder, (descriptor, _)| {
+            let keep = wanted.contains_key(folder);
             if !keep {
                 // A folder that is gone took its watch with it.
                 let _ = watches.remove(descriptor.clone());
             }
             keep
         });
-        for folder in wanted {
-            if self.folders.contains_key(&folder) {
-                continue;
-            }
+        for (folder, interest) in wanted {
+            // Again each time: a folder that was made anew has lost its watch, and one that has it keeps it.
             match watches.add(&folder, MASK) {
-                Ok(descriptor) => _ = self.folders.insert(folder, descriptor),
+                Ok(descriptor) => _ = self.folders.insert(folder, (descriptor, interest)),
                 Err(error) => {
-                    tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once")
+                    tracing::warn!(folder = %folder.display(), %error, "changes in this folder are not noticed at once");
                 }
             }
         }
@@ -70,9 +78,10 @@ impl Watcher for Watching {
             match &mut self.events {
                 Some(events) => loop {
                     match events.next().await {
-                        Some(Ok(_)) => return,
+                        Some(Ok(event)) if matters(&self.folders, &event) => return,
+                        Some(Ok(_)) => {}
                         Some(Err(error)) => {
-                            tracing::warn!(%error, "a change of the configuration may go unnoticed")
+                            tracing::warn!(%error, "a change of the configuration may go unnoticed");
                         }
                         None => std::future::pending::<()>().await,
                     }
@@ -100,20 +109,51 @@ impl Watcher for Watching {
     }
 }
 
-/// Returns the folders of the files, and the folders themselves, once each.
-fn folders<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for path in paths {
-        let folder = if path.is_dir() {
-            path.as_path()
-        } else {
-            path.parent().unwrap_or(Path::new("/"))
-        };
-        folders.push(folder.to_owned());
+/// Says whether what happened is a change of the configuration. Lost events count as one.
+fn matters(folders: &HashMap<PathBuf, (WatchDescriptor, Interest)>, event: &EventOwned) -> bool {
+    if event.mask.contains(EventMask::Q_OVERFLOW) {
+        return true;
     }
-    folders.sort_unstable();
-    folders.dedup();
+    // A watch that was given up may still have had events; nobody asks for them any more.
+    let Some((_, interest)) = folders
+        .values()
+        .find(|(descriptor, _)| *descriptor == event.wd)
+    else {
+        return false;
+    };
+    match (interest, &event.name) {
+        (Interest::Files(files), Some(name)) => files.contains(name),
+        (Interest::Anything, _) | (Interest::Files(_), None) => true,
+    }
+}
+
+/// Returns the folders of the files, and the folders themselves, with what matters in them.
+fn folders<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> HashMap<PathBuf, Interest> {
+    let mut folders: HashMap<PathBuf, Interest> = HashMap::new();
+    for path in paths {
+        add(&mut folders, path);
+        // A vhost is often a link in sites-enabled, and what is edited is the file it leads to.
+        if path.is_symlink()
+            && let Ok(target) = std::fs::canonicalize(path)
+        {
+            add(&mut folders, &target);
+        }
+    }
     folders
+}
+
+fn add(folders: &mut HashMap<PathBuf, Interest>, path: &Path) {
+    if path.is_dir() {
+        folders.insert(path.to_owned(), Interest::Anything);
+        return;
+    }
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let interest = folders
+        .entry(folder)
+        .or_insert_with(|| Interest::Files(HashSet::new()));
+    if let (Interest::Files(files), Some(name)) = (interest, path.file_name()) {
+        files.insert(name.to_owned());
+    }
 }
 
 /// What counts as a change: contents complete, and names come and gone.

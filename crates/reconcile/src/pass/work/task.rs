@@ -26,6 +26,7 @@ pub(super) struct Task<W: World> {
     pub(super) checks: Arc<Semaphore>,
     pub(super) orders: Arc<Semaphore>,
     pub(super) line_may_help: bool,
+    pub(super) just_reloaded: bool,
 }
 
 /// How far a site's task came.
@@ -91,6 +92,16 @@ impl<W: World> Task<W> {
                     findings: failure.findings,
                 })
             })?;
+        if self.just_reloaded && has_line(site, &thumbprint) {
+            // The line of a run that died is there, and the workers that know it may not be yet.
+            let need = Need {
+                thumbprint: thumbprint.clone(),
+                stumbled: Vec::new(),
+            };
+            if let Ok(way) = self.wait_for_line(site, need).await {
+                return Ok(way);
+            }
+        }
         match check(&*self.world, site, &thumbprint, self.line_may_help).await {
             Checked::Works(way) => Ok(way),
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
@@ -126,6 +137,11 @@ impl<W: World> Task<W> {
                 .await;
         }
     }
+}
+
+fn has_line(site: &Site, thumbprint: &str) -> bool {
+    let mut servers = site.servers.iter();
+    servers.any(|server| server.stateless.as_deref() == Some(thumbprint))
 }
 
 fn not_reachable(findings: Vec<Finding>) -> Failure {
