@@ -106,6 +106,7 @@ pub async fn run<W: World>(
             .collect();
         polling::poll(&**world, &asked, &mut remembered).await?;
     }
+    let known = std::mem::take(&mut seen.known);
     let now = world.clock().now();
     let question = seen
         .sites
@@ -120,23 +121,21 @@ pub async fn run<W: World>(
         .collect();
     let due = due_items(&plan, &seen.sites);
     let works = !request.dry_run && !due.is_empty();
+    let mut reloads = seen.reloads;
     if works {
         let books = Books::new(world.memory().ledger()?);
-        let known = std::mem::take(&mut seen.known);
         let before = remembered.clone();
-        let mut work = Work::new(
+        let waited = seen.reloads > 0;
+        let work = Work::new(
             Arc::clone(world),
             books,
             known,
             before,
-            seen.reloads > 0,
+            waited,
             stop.clone(),
         );
-        match seen.refusal(&**world).await {
-            Some(failure) => work.refuse(&due, &failure, &mut reports),
-            None => work.carry_out(due, &mut reports).await,
-        }
-        seen.reloads += work.reloads;
+        let refusal = seen.refusal(&**world).await;
+        reloads += work.carry_out_unless(refusal, due, &mut reports).await;
     }
     for report in &reports {
         world.observer().saw(Event::Finished(report));
@@ -149,7 +148,7 @@ pub async fn run<W: World>(
     let report = Report {
         started_at,
         finished_at: world.clock().now(),
-        reloads: seen.reloads,
+        reloads,
         sites: reports,
         findings: seen.findings,
         wake_at,

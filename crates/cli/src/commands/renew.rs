@@ -99,21 +99,25 @@ fn run(
         tokio::spawn(stop_on_signal(sender));
         pass::run(&world, request, &stop).await
     });
-    let report = done.map_err(could_not_begin)?.report;
+    let pass = done.map_err(could_not_begin)?;
+    let report = &pass.report;
     let console = &session.console;
     if console.json {
-        console.document(&ReportDocument::new(command, &report))?;
+        console.document(&ReportDocument::new(command, report))?;
     } else {
         let all = request.wish.only.is_some() || request.dry_run || console.verbose;
         console.result(&to_text(
-            &report,
+            report,
             Manner {
                 all,
                 width: console.width,
             },
         ))?;
     }
-    Ok(exit_code(&report))
+    let code = exit_code(report);
+    // The process ends now. Giving back what was seen of ten thousand sites, piece by piece, would only cost time.
+    std::mem::forget(pass);
+    Ok(code)
 }
 
 /// Wishes for the end when the terminal or the system does; at a second signal orders are broken off at once.

@@ -124,7 +124,7 @@ settings! {
     /// When certificates are renewed, and whose.
     ["renewal"] Renewal, per site: true {
         before_expiry: Option<SignedDuration> = r#""auto""#, "how long before its end a certificate is renewed; auto follows the CA's window, else a third of the life (30 days of 90)";
-        manage: Manage = r#""all""#, "which sites are renewed: all, only those listed as [[site]], or none (they are only watched)";
+        manage: Manage = r#""all""#, "which sites are renewed: all, only those that the file lists, or none (they are only watched)";
     }
 
     /// The web server.

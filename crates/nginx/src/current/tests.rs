@@ -1,3 +1,5 @@
+//! Is an unchanged certificate read once, and a changed one again?
+
 use super::*;
 use crate::testing::{Ca, put, self_signed};
 

@@ -1,3 +1,5 @@
+//! Is an edit made once, and put back byte for byte?
+
 use std::fs;
 
 use super::*;

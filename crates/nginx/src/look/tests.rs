@@ -304,19 +304,21 @@ fn a_vhost_that_makes_no_sense_is_said_and_the_others_go_on() {
     "#]].assert_eq(&shown(&look(&InMemory::default(), &Settings { config: "/etc/nginx/nginx.conf".into(), ..Settings::default() }, &|_| None)));
 }
 
+/// Checks in which folder nginx would look for a challenge, in a block with these lines.
+#[track_caller]
+fn folder(block: &str, expected: Option<&str>) {
+    let vhost = format!("server {{ server_name a.test; {block} }}");
+    let look = seen(MAIN, &[("a.conf", &vhost)], Settings::default(), &[]);
+    let shown = match &look.sites[0].servers[0].challenge_folder {
+        Some(ChallengeFolder::Root(path)) => Some(path.display().to_string()),
+        Some(ChallengeFolder::Alias(path)) => Some(format!("alias {}", path.display())),
+        None => None,
+    };
+    assert_eq!(shown.as_deref(), expected, "{block}");
+}
+
 #[test]
 fn the_folder_of_a_challenge_follows_the_locations() {
-    #[track_caller]
-    fn folder(block: &str, expected: Option<&str>) {
-        let vhost = format!("server {{ server_name a.test; {block} }}");
-        let look = seen(MAIN, &[("a.conf", &vhost)], Settings::default(), &[]);
-        let shown = match &look.sites[0].servers[0].challenge_folder {
-            Some(ChallengeFolder::Root(path)) => Some(path.display().to_string()),
-            Some(ChallengeFolder::Alias(path)) => Some(format!("alias {}", path.display())),
-            None => None,
-        };
-        assert_eq!(shown.as_deref(), expected, "{block}");
-    }
     folder("root /s;", Some("/s"));
     folder("root s;", Some("/usr/share/nginx/s"));
     folder("root /s/$host;", None);
@@ -360,6 +362,10 @@ fn the_folder_of_a_challenge_follows_the_locations() {
         Some("/n"),
     );
     folder("root /s; location = /.well-known { root /e; }", Some("/s"));
+}
+
+#[test]
+fn where_a_rule_stops_the_challenge_there_is_no_folder() {
     folder("root /s; location ~ /\\. { deny all; }", None);
     folder(
         "root /s; location ~ /\\.(?!well-known) { deny all; }",

@@ -57,8 +57,7 @@ pub(super) struct Work<W: World> {
     break_off_at: Option<Timestamp>,
     /// Whether nginx was told to reload a moment ago, so that old workers may still answer.
     just_reloaded: bool,
-    /// How often nginx was reloaded.
-    pub(super) reloads: u32,
+    reloads: u32,
 }
 
 impl<W: World> Work<W> {
@@ -90,8 +89,22 @@ impl<W: World> Work<W> {
         }
     }
 
-    /// Carries out what is due, and writes what came of it into the reports.
-    pub(super) async fn carry_out(&mut self, due: Vec<Due>, reports: &mut [SiteReport]) {
+    /// Carries out what is due, and writes what came of it into the reports; returns how often nginx was
+    /// reloaded. `refused` is why nothing that would be obtained could be deployed.
+    pub(super) async fn carry_out_unless(
+        mut self,
+        refused: Option<HostFailure>,
+        due: Vec<Due>,
+        reports: &mut [SiteReport],
+    ) -> u32 {
+        match refused {
+            Some(failure) => self.refuse(&due, &failure, reports),
+            None => self.carry_out(due, reports).await,
+        }
+        self.reloads
+    }
+
+    async fn carry_out(&mut self, due: Vec<Due>, reports: &mut [SiteReport]) {
         for due in due {
             match due.action {
                 Action::Deploy(version) => {
@@ -116,7 +129,7 @@ impl<W: World> Work<W> {
     }
 
     /// Takes in that this host could not take up what would be obtained; no CA is asked.
-    pub(super) fn refuse(&self, due: &[Due], failure: &HostFailure, reports: &mut [SiteReport]) {
+    fn refuse(&self, due: &[Due], failure: &HostFailure, reports: &mut [SiteReport]) {
         for due in due {
             self.failed(due, Failure::host(failure.clone()), reports);
         }

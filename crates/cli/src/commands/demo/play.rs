@@ -42,6 +42,12 @@ pub(super) async fn play(session: &Session, stage: &Stage) -> Result<(), Command
     say("");
     stage.clpctl(session, &["site:list"], 0).await?;
 
+    unattended(session, stage).await
+}
+
+/// What happens when nobody watches.
+async fn unattended(session: &Session, stage: &Stage) -> Result<(), CommandError> {
+    let say = |text: &str| session.console.say(text);
     heading(
         session,
         3,

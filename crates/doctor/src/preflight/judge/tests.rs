@@ -1,3 +1,5 @@
+//! What does each recorded fetch come to? A case is one line.
+
 use std::net::{IpAddr, SocketAddr};
 
 use super::judge;
@@ -82,15 +84,18 @@ fn observation(fetches: Vec<Fetch>, v4: &str, v6: &str, left_out: &str) -> Obser
     }
 }
 
-fn fetch(line: &str) -> Fetch {
-    let (address, rest) = line.split_once(' ').unwrap();
-    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 80);
-    let target = |tls: bool| Target {
+fn target(tls: bool) -> Target {
+    Target {
         tls,
         host: Name::parse("a.example.com").unwrap(),
         port: if tls { 443 } else { 80 },
         path: "/.well-known/acme-challenge/t0ken".to_owned(),
-    };
+    }
+}
+
+fn fetch(line: &str) -> Fetch {
+    let (address, rest) = line.split_once(' ').unwrap();
+    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 80);
     let mut hops = Vec::new();
     let mut hop = |status: &str| {
         let tls = !hops.is_empty();
@@ -436,6 +441,10 @@ fn redirects_that_fail() {
             "challenge-redirect-malformed: a.example.com redirects the challenge to something that is no address: the Location has no host."
         ],
     );
+}
+
+#[test]
+fn more_redirects_that_fail() {
     check(
         "192.0.2.1 301 !location",
         expect![

@@ -1,3 +1,5 @@
+//! Does a listener of our own answer, and go away again?
+
 use testkit::port::{Port, has_ipv6};
 
 use super::*;

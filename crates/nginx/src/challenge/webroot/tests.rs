@@ -1,3 +1,5 @@
+//! Are challenge files put where nginx serves them, and nowhere else, whatever a site user laid in the way?
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 

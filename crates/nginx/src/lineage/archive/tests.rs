@@ -1,3 +1,5 @@
+//! Is only a certificate that may serve written, once, and whole?
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

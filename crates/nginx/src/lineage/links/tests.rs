@@ -1,3 +1,5 @@
+//! Do the links fit together wherever the process dies?
+
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
