@@ -153,6 +153,7 @@ fn counts(outcome: Outcome) -> bool {
 /// Writes an event as a line, if people want to read about it.
 fn line(event: &Event<'_>, verbose: bool) -> Option<String> {
     let line = match event {
+        Event::Planned { sites: 1, due } => format!("1 site, {due} to be done"),
         Event::Planned { sites, due } => format!("{sites} sites, {due} to be done"),
         Event::Recovering(deployments) => {
             format!("finishing {deployments} deployments of an earlier run")

@@ -185,6 +185,7 @@ fn undeployed(
     let read = certificates.pair(&leaf, &key).ok()?;
     read.key_fits.then_some(Undeployed {
         certificate: read.certificate,
+        path: lineages.link(lineage, Part::Fullchain),
         version,
     })
 }

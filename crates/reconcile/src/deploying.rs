@@ -380,8 +380,11 @@ fn configuration_was_broken(fault: HostFailure) -> Finding {
     if finding.fix.is_empty() {
         finding.fix = "mend the line that nginx names, then run clpctl again".into();
     }
-    finding.explanation += "; it did so before clpctl changed anything, so nothing was deployed. \
-        The certificates obtained are kept, and the next run deploys them without a new order";
+    let said = finding.explanation.trim_end_matches('.').to_owned();
+    finding.explanation = format!(
+        "{said}; it did so before clpctl changed anything. What was obtained is kept, and the next run deploys it \
+         without a new order"
+    );
     finding
 }
 

@@ -1,7 +1,7 @@
 //! How does what happened to one site become its line in the report?
 
 use jiff::Timestamp;
-use renewal::finding::Finding;
+use renewal::finding::{Finding, FindingName};
 use renewal::plan::Item;
 use renewal::ports::{HostFailure, Staged};
 use renewal::report::{Outcome, Served, SiteReport};
@@ -73,6 +73,13 @@ pub(crate) fn served(report: &mut SiteReport, first: bool, staged: &Staged, serv
     };
     report.certificate = Some((staged.certificate.clone(), staged.path.clone()));
     report.served = served;
+    // What was wrong with the certificate before is not wrong with this one.
+    report.findings.retain(|finding| {
+        !matches!(
+            finding.name,
+            FindingName::LiveLinksBroken | FindingName::KeyDoesNotFit | FindingName::FileNotUsable
+        )
+    });
 }
 
 /// Turns a site's report into one of failure.

@@ -29,6 +29,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Says whether Let's Encrypt's staging CA issued it, whose issuers all begin so.
+    #[must_use]
+    pub fn is_staging(&self) -> bool {
+        self.issuer.starts_with("(STAGING)")
+    }
+
     /// Says whether it covers `wanted`, wildcards included.
     #[must_use]
     pub fn covers(&self, wanted: &Name) -> bool {

@@ -55,6 +55,7 @@ impl Due {
             }
             Reason::Missing
             | Reason::SelfSigned
+            | Reason::Staging
             | Reason::KeyDoesNotFit
             | Reason::Expired(_)
             | Reason::NameNotCovered(_)
@@ -75,6 +76,9 @@ pub enum Reason {
     /// Nobody but the host itself vouches for it.
     #[error("the certificate is self-signed")]
     SelfSigned,
+    /// It was only for trying things out.
+    #[error("the certificate is from the CA's staging directory, which no browser trusts")]
+    Staging,
     /// nginx could not even start with the pair.
     #[error("the private key does not belong to the certificate")]
     KeyDoesNotFit,

@@ -11,7 +11,7 @@ use crate::certificate::CertificateId;
 use crate::due::{Due, Reason, due};
 use crate::name::Name;
 use crate::retry::Attempts;
-use crate::site::Site;
+use crate::site::{Current, Site};
 use crate::suggestion::Suggestion;
 
 /// What was asked for.
@@ -72,6 +72,11 @@ pub enum SkipReason {
         "it has no certificate of a CA; name it with --domain, or run lets-encrypt:install:certificate"
     )]
     NeverHadOne,
+    /// It has a certificate that browsers trust, and the staging CA was asked for.
+    #[error(
+        "it has a certificate that browsers trust, which one of the staging CA must not replace"
+    )]
+    TrustedAlready,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -143,10 +148,25 @@ fn decide<'a>(
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
     }
-    let trusted = site
-        .current
-        .as_ref()
-        .filter(|current| !current.certificate.self_signed);
+    let staging = site.policy.ca.is_staging();
+    let present = site.current.as_ref().map(|current| &current.certificate);
+    if present.is_some_and(|present| present.is_staging() && !staging) && due.at > now {
+        due = Due {
+            at: now,
+            reason: Reason::Staging,
+        };
+    }
+    let trusted = site.current.as_ref().filter(|current| {
+        let certificate = &current.certificate;
+        !certificate.self_signed && (staging || !certificate.is_staging())
+    });
+    let real = |current: &Current| {
+        let certificate = &current.certificate;
+        !certificate.is_staging() && certificate.valid.contains(now)
+    };
+    if staging && trusted.is_some_and(real) {
+        return item(Action::Skip(SkipReason::TrustedAlready), due);
+    }
     if trusted.is_some_and(|current| now < current.certificate.valid.start()) && !wish.force {
         return item(Action::Skip(SkipReason::ClockBehind), due);
     }

@@ -43,6 +43,14 @@ impl Default for Policy {
 #[serde(from = "String", into = "String")]
 pub struct Ca(pub std::sync::Arc<str>);
 
+impl Ca {
+    /// Says whether this is Let's Encrypt's staging directory, whose certificates no browser trusts.
+    #[must_use]
+    pub fn is_staging(&self) -> bool {
+        self.0.starts_with("https://acme-staging")
+    }
+}
+
 impl From<String> for Ca {
     fn from(directory: String) -> Self {
         Self(directory.into())

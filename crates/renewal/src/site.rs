@@ -180,6 +180,8 @@ pub struct Current {
 pub struct Undeployed {
     /// Its facts.
     pub certificate: Certificate,
+    /// The file that nginx will read, once it is linked.
+    pub path: PathBuf,
     /// Its number in the lineage.
     pub version: u32,
 }

@@ -45,7 +45,7 @@ static BUSY: Row = Row {
 static NOT_ALLOWED: Row = Row {
     class: "NOT_ALLOWED",
     explanation: "the CA does not allow our account to do this",
-    fix: "The CA's own text says why; `clpctl account:show` tells which account it is.",
+    fix: "The CA's own text says why; the account is in accounts/clpctl/ below /etc/letsencrypt.",
     blame: Blame::Host,
     retry: Retry::AfterPerson,
     ..Row::CA
@@ -149,7 +149,7 @@ static KINDS: [Row; 22] = [
         class: "ACCOUNT_GONE",
         finding: FindingName::AccountGone,
         explanation: "the CA does not know our account any more, and did not make it again",
-        fix: "Look at the account with `clpctl account:show`, and ask the CA.",
+        fix: "Look at the account's file in accounts/clpctl/ below /etc/letsencrypt, and ask the CA.",
         ..HOST
     },
     Row {
@@ -206,7 +206,7 @@ static KINDS: [Row; 22] = [
         pattern: "badSignatureAlgorithm",
         class: "KEY_BAD",
         explanation: "the CA does not accept the kind of our account's key",
-        fix: "Give the account a new key: `clpctl account:rollover`.",
+        fix: "Ask the CA which keys it takes; the account is in accounts/clpctl/ below /etc/letsencrypt.",
         ..HOST
     },
     Row {

@@ -62,7 +62,7 @@ static PAUSE: Row = Row {
     blame: renewal::retry::Blame::Site,
     retry: Retry::AfterPerson,
     explanation: "the CA has paused this name for our account, because its validation failed for months",
-    fix: "Mend the name first (`clpctl site:doctor` says how), then open the CA's page and lift the pause there. Or take the name off the site.",
+    fix: "Mend the name first (`clpctl site:show` has what was found), then open the CA's page and lift the pause there. Or take the name off the site.",
     ..Row::CA
 };
 
@@ -76,7 +76,7 @@ const FAILURES: &str = "the validation of this name failed too often within an h
 const WAIT: &str = "Nothing: clpctl tries again at the moment the CA names.";
 const SAME_SET_FIX: &str = "Nothing, if a valid certificate is on this host: clpctl tries again at the moment the CA names. If none is, adding a name to the site makes it another set.";
 const FAILURES_FIX: &str =
-    "Run `clpctl site:doctor` to see why it fails; clpctl tries again at the moment the CA names.";
+    "`clpctl site:logs` shows why it fails; clpctl tries again at the moment the CA names.";
 
 static ANCHORS: [Row; 6] = [
     Row {

@@ -111,7 +111,7 @@ pub(super) static ROWS: &[Row] = &[
         class: "ACCOUNT_GONE",
         finding: FindingName::AccountGone,
         explanation: "our account at the CA was deactivated or revoked",
-        fix: "If that was you, remove its file (`clpctl account:show` names it), and clpctl makes a new one. If it was the CA, ask it why.",
+        fix: "If that was you, remove its file (in accounts/clpctl/ below /etc/letsencrypt), and clpctl makes a new one. If it was the CA, ask it why.",
         ..HOST
     },
     Row {
@@ -119,7 +119,7 @@ pub(super) static ROWS: &[Row] = &[
         class: "ACCOUNT_GONE",
         finding: FindingName::AccountGone,
         explanation: "our account at the CA was deactivated or revoked",
-        fix: "If that was you, remove its file (`clpctl account:show` names it), and clpctl makes a new one. If it was the CA, ask it why.",
+        fix: "If that was you, remove its file (in accounts/clpctl/ below /etc/letsencrypt), and clpctl makes a new one. If it was the CA, ask it why.",
         ..HOST
     },
     Row {

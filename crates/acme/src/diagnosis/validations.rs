@@ -176,7 +176,7 @@ pub(super) static ROWS: &[Row] = &[
         class: HTTP_STATUS,
         finding: F::ChallengeWrongAnswer,
         explanation: "{name} answered the challenge with {code}",
-        fix: "Let nginx answer /.well-known/acme-challenge/ before deny rules, rewrites, passwords and applications; `clpctl site:doctor` names the rule. If {address} is not this host's, correct the DNS record.",
+        fix: "Let nginx answer /.well-known/acme-challenge/ before deny rules, rewrites, passwords and applications. If {address} is not this host's, correct the DNS record.",
         ..SITE
     },
     Row {
@@ -184,7 +184,7 @@ pub(super) static ROWS: &[Row] = &[
         class: HTTP_STATUS,
         finding: F::ChallengeWrongAnswer,
         explanation: "{name} answered the challenge with {code}",
-        fix: "Let nginx answer /.well-known/acme-challenge/ before deny rules, rewrites, passwords and applications; `clpctl site:doctor` names the rule.",
+        fix: "Let nginx answer /.well-known/acme-challenge/ before deny rules, rewrites, passwords and applications.",
         ..SITE
     },
     // Redirects.
@@ -400,7 +400,7 @@ pub(super) static ROWS: &[Row] = &[
         class: "PERSIST_ACCOUNT",
         finding: F::CaaForbidsAccount,
         explanation: "a record of {name} allows another account only",
-        fix: "Put our account's URL into the record: `clpctl account:show`.",
+        fix: "Put our account's URL into the record; it stands in accounts/clpctl/ below /etc/letsencrypt.",
         ..NOT_HTTP01
     },
     Row {

@@ -10,7 +10,7 @@ use renewal::plan::Wish;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{InstallCertificate, RenewCertificates};
-use crate::commands::{Session, runtime};
+use crate::commands::{Session, find_site, runtime};
 use crate::config::Config;
 use crate::errors::CommandError;
 use crate::nearest::nearest;
@@ -53,13 +53,7 @@ pub fn install(
     config: &Config,
     arguments: &InstallCertificate,
 ) -> Result<u8, CommandError> {
-    let more = !arguments.names.is_empty();
-    let names = Names::new(
-        std::iter::once(&arguments.domain)
-            .chain(&arguments.names)
-            .cloned(),
-    )
-    .filter(|_| more);
+    let names = with_more_names(session, config, arguments)?;
     let request = Request {
         wish: Wish {
             only: Some([arguments.domain.clone()].into()),
@@ -76,6 +70,23 @@ pub fn install(
         &request,
         names.as_ref(),
     )
+}
+
+/// Returns the names that the site has and those that were given; `None` when none were.
+///
+/// Names are only ever added: a certificate for fewer names would leave visitors of the others with a warning.
+fn with_more_names(
+    session: &Session,
+    config: &Config,
+    arguments: &InstallCertificate,
+) -> Result<Option<Names>, CommandError> {
+    if arguments.names.is_empty() {
+        return Ok(None);
+    }
+    let look = crate::wire::look(config, session.clock)?;
+    let site = find_site(&look, &arguments.domain)?;
+    let given = std::iter::once(&arguments.domain).chain(&arguments.names);
+    Ok(Names::new(site.wanted.iter().chain(given).cloned()))
 }
 
 fn run(
@@ -102,9 +113,10 @@ fn run(
     let pass = done.map_err(could_not_begin)?;
     let report = &pass.report;
     let console = &session.console;
+    let code = exit_code(report);
     if console.json {
         console.document(&ReportDocument::new(command, report))?;
-    } else {
+    } else if !console.quiet || code != 0 {
         let all = request.wish.only.is_some() || request.dry_run || console.verbose;
         console.result(&to_text(
             report,
@@ -114,7 +126,6 @@ fn run(
             },
         ))?;
     }
-    let code = exit_code(report);
     // The process ends now. Giving back what was seen of ten thousand sites, piece by piece, would only cost time.
     std::mem::forget(pass);
     Ok(code)

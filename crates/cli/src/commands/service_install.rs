@@ -1,6 +1,7 @@
 //! `service:install`: the units with which systemd renews certificates by itself.
 
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,7 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
             .result(&texts.collect::<Vec<_>>().join("\n"))?;
         return Ok(0);
     }
+    make_folders(config)?;
     let mut written = Vec::new();
     for (name, text) in units.files() {
         let path = arguments.folder.join(name);
@@ -85,6 +87,37 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         .console
         .result(&format!("Next: {}\n", units.next()))?;
     Ok(0)
+}
+
+/// Makes the folders that the service may write to: systemd opens only those that are there when it starts.
+fn make_folders(config: &Config) -> Result<(), CommandError> {
+    let paths = &config.paths;
+    let logs = [&paths.log, &paths.acme_log]
+        .into_iter()
+        .filter_map(|log| log.parent());
+    let folders = [
+        (paths.state.as_path(), 0o700),
+        (paths.letsencrypt.as_path(), 0o755),
+    ];
+    for (folder, mode) in folders
+        .into_iter()
+        .chain(logs.map(|folder| (folder, 0o755)))
+    {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(folder);
+        made.map_err(|cause| {
+            CommandError::file(
+                format!(
+                    "{} could not be made, so no unit was written.",
+                    folder.display()
+                ),
+                &cause,
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Replaces the file at once; returns whether that was needed.

@@ -39,8 +39,29 @@ pub fn to_text(report: &Report, manner: Manner) -> String {
     for finding in &report.findings {
         push_finding(&mut out, finding, 0, manner.width);
     }
+    if !manner.all {
+        push_wrapped(&mut out, &not_asked_for(report), 0, manner.width);
+    }
     push_wrapped(&mut out, &summary(report), 0, manner.width);
     out
+}
+
+/// Says that some sites were passed over because nobody asked for their first certificate.
+fn not_asked_for(report: &Report) -> String {
+    let without = |site: &&SiteReport| {
+        let certificate = site.certificate.as_ref();
+        site.outcome == Outcome::Skipped
+            && certificate.is_none_or(|(certificate, _)| certificate.self_signed)
+    };
+    let count = report.sites.iter().filter(without).count();
+    let sites = match count {
+        0 => return String::new(),
+        1 => "1 site has".to_owned(),
+        count => format!("{count} sites have"),
+    };
+    format!(
+        "{sites} no certificate of a CA, and nobody asked for one: name a site with --domain, or list it as [[site]]."
+    )
 }
 
 fn is_told(site: &SiteReport) -> bool {
@@ -110,7 +131,11 @@ fn push_site(out: &mut String, site: &SiteReport, now: Timestamp, width: Option<
     };
     line(standing(site, now));
     if let Some(retry_at) = site.retry_at {
-        line(format!("It is tried again on {}.", when::minute(retry_at)));
+        line(if retry_at <= now {
+            "The next run tries it again.".to_owned()
+        } else {
+            format!("It is tried again on {}.", when::minute(retry_at))
+        });
     }
 }
 
@@ -273,18 +298,19 @@ mod tests {
             &run,
             Manner::default(),
             expect![[r#"
-            a.test  renewed  A third of its life is left.
-                /etc/letsencrypt/live/a.test/fullchain.pem is valid until 2026-05-02, 89 days, and served on 127.0.0.1:443.
-            shop.test  failed  A third of its life is left.
-                With www.shop.test.
-                fatal: The challenge is answered with 404.
-                  seen: GET http://shop.test/.well-known/acme-challenge/… on 192.0.2.7: 404
-                  fix: Let the vhost serve /.well-known/acme-challenge/ from its document root.
-                  finding: challenge-not-found (clpctl explain challenge-not-found)
-                The present certificate is valid until 2026-02-14, 12 days.
-                It is tried again on 2026-02-02 12:00 UTC.
-            4 sites: 1 renewed, 2 not due, 1 failed. nginx was reloaded once. Next: 2026-02-01 18:00 UTC.
-        "#]],
+                a.test  renewed  A third of its life is left.
+                    /etc/letsencrypt/live/a.test/fullchain.pem is valid until 2026-05-02, 89 days, and served on 127.0.0.1:443.
+                shop.test  failed  A third of its life is left.
+                    With www.shop.test.
+                    fatal: The challenge is answered with 404.
+                      seen: GET http://shop.test/.well-known/acme-challenge/… on 192.0.2.7: 404
+                      fix: Let the vhost serve /.well-known/acme-challenge/ from its document root.
+                      finding: challenge-not-found (clpctl explain challenge-not-found)
+                    The present certificate is valid until 2026-02-14, 12 days.
+                    It is tried again on 2026-02-02 12:00 UTC.
+
+                4 sites: 1 renewed, 2 not due, 1 failed. nginx was reloaded once. Next: 2026-02-01 18:00 UTC.
+            "#]],
         );
     }
 
@@ -311,6 +337,7 @@ mod tests {
                     The present certificate is valid until
                     2026-02-14, 12 days.
                     It is tried again on 2026-02-02 12:00 UTC.
+
                 1 site: 1 failed.
             "#]],
         );
@@ -325,8 +352,9 @@ mod tests {
             &report(vec![site.clone()]),
             Manner::default(),
             expect![[r#"
-            1 site: 1 not due.
-        "#]],
+
+                1 site: 1 not due.
+            "#]],
         );
         check(
             &report(vec![site]),
@@ -344,8 +372,9 @@ mod tests {
             &report(Vec::new()),
             Manner::default(),
             expect![[r#"
-            No site was found, so there is nothing to do.
-        "#]],
+
+                No site was found, so there is nothing to do.
+            "#]],
         );
     }
 
@@ -369,6 +398,7 @@ mod tests {
                     On [::1]:443, another certificate is served from /etc/nginx/b.conf:3 (sha256 0707070707070707070707070707070707070707070707070707070707070707).
                     On [::1]:443, there was no TLS handshake: connection refused.
                     The present certificate ended on 2026-01-30, 2 days ago: browsers warn every visitor.
+
                 1 site: 1 failed.
             "#]],
         );

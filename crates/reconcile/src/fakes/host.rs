@@ -151,6 +151,7 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
         lineage: domain.to_owned(),
         undeployed: undeployed.map(|(version, one)| Undeployed {
             certificate: one.clone(),
+            path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),
         policy: Policy::default(),

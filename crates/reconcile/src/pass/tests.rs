@@ -238,9 +238,9 @@ async fn a_broken_configuration_is_not_reloaded_and_what_was_obtained_is_deploye
     world.host.change(|state| state.broken = true);
     check(&world, &all(), expect![[r#"
         a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
-            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything, so nothing was deployed. The certificates obtained are kept, and the next run deploys them without a new order
+            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything. What was obtained is kept, and the next run deploys it without a new order
         b.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
-            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything, so nothing was deployed. The certificates obtained are kept, and the next run deploys them without a new order
+            nginx-config-invalid: nginx refuses its configuration; it did so before clpctl changed anything. What was obtained is kept, and the next run deploys it without a new order
         2 orders, 2 tests, 0 reloads
     "#]]).await;
     world.host.change(|state| state.broken = false);
@@ -473,7 +473,7 @@ async fn an_end_wished_for_in_mid_order_deploys_what_was_obtained_and_leaves_not
     let pass = task.await.unwrap();
     expect![[r#"
         a.test: renewed (a third of its life is left), serves 2
-        b.test: postponed (a third of its life is left), serves 1
+        b.test: postponed (the run was asked to end; the next one goes on with it), serves 1, retry at 2026-02-01T00:00:25Z
         2 orders, 1 tests, 1 reloads
     "#]]
     .assert_eq(&shown(&world, &pass));

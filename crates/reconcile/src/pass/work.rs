@@ -218,8 +218,7 @@ impl<W: World> Work<W> {
                 self.failed(&due, failure, reports);
             }
             Progress::Failed(failure) => self.failed(&due, failure, reports),
-            // What is not begun is reported as it stands: postponed.
-            Progress::Stopped => {}
+            Progress::Stopped => self.interrupted(due.index, reports),
         }
     }
 
@@ -240,12 +239,20 @@ impl<W: World> Work<W> {
             return;
         };
         if error.is_cancelled() {
+            self.interrupted(index, reports);
             return;
         }
         tracing::error!(domain = %reports[index].domain(), %error, "a defect of clpctl");
         tally::failed(&mut reports[index], Vec::new());
         reports[index].reason =
             "clpctl has a defect, which ended the work on this site; see its log".into();
+    }
+
+    /// Says of a site that nothing failed: it was only not come to, or broken off.
+    fn interrupted(&self, index: usize, reports: &mut [SiteReport]) {
+        let report = &mut reports[index];
+        report.reason = "the run was asked to end; the next one goes on with it".to_owned();
+        report.retry_at = Some(self.world.clock().now());
     }
 
     async fn deploy_obtained(&mut self, reports: &mut [SiteReport]) {
@@ -321,19 +328,11 @@ impl<W: World> Work<W> {
 
 /// Returns what the look saw of a version that was obtained by an earlier run.
 fn staged_earlier(site: &Site, version: u32) -> Option<Staged> {
-    let undeployed = site
-        .undeployed
-        .as_ref()
-        .filter(|undeployed| undeployed.version == version)?;
-    let path = site
-        .current
-        .as_ref()
-        .map(|current| current.path.clone())
-        .unwrap_or_default();
-    Some(Staged {
+    let undeployed = site.undeployed.as_ref()?;
+    (undeployed.version == version).then(|| Staged {
         version,
         certificate: undeployed.certificate.clone(),
-        path,
+        path: undeployed.path.clone(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::certificate::{Certificate, CertificateId, Fingerprint};
 use crate::name::Name;
 use crate::names::Names;
 use crate::plan::{Action, Remembered, Wish, plan};
-use crate::policy::Policy;
+use crate::policy::{Ca, Policy};
 use crate::retry::{Attempts, Blame};
 use crate::site::{Current, Site, Source, Undeployed};
 use crate::suggestion::{Answer, Suggestion};
@@ -60,7 +60,7 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
     let certificate = |days: &str| Certificate {
         names: vec![domain.clone()],
         valid: window(days),
-        issuer: "Practice CA".into(),
+        issuer: issuer(notes).into(),
         serial: "01".into(),
         sha256: Fingerprint([1; 32]),
         id: Some(CertificateId("key.serial".into())),
@@ -86,16 +86,25 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
         lineage: domain.to_string(),
         undeployed: note(notes, "undeployed").map(|days| Undeployed {
             certificate: certificate(days),
+            path: "/live/x/fullchain.pem".into(),
             version: 2,
         }),
         policy: Policy {
             managed: note(notes, "unmanaged").is_none(),
             listed: note(notes, "listed").is_some(),
+            ca: match note(notes, "ask staging") {
+                Some(_) => Ca("https://acme-staging-v02.api.letsencrypt.org/directory".into()),
+                None => Policy::default().ca,
+            },
             ..Policy::default()
         },
         findings: Vec::new(),
     };
     (site, remembered(notes, now))
+}
+
+fn issuer(notes: &str) -> &'static str {
+    note(notes, "from staging").map_or("Practice CA", |_| "(STAGING) Wannabe Watercress R11")
 }
 
 fn note<'a>(notes: &'a str, word: &str) -> Option<&'a str> {
@@ -272,6 +281,23 @@ fn the_replaced_certificate_is_named_inside_the_window_only() {
         look again: 2026-02-20T06:00:00Z
     "#]],
     );
+}
+
+#[test]
+fn a_staging_certificate_counts_as_none_and_never_replaces_a_real_one() {
+    let cases = [
+        "a.test | 2026-02-01 2026-05-02 | from staging",
+        "b.test | 2026-02-01 2026-05-02 | from staging, ask staging",
+        "c.test | 2025-12-01 2026-03-01 | ask staging",
+        "d.test | 2025-11-01 2026-01-30 | ask staging",
+    ];
+    check(&cases, "a.test b.test c.test d.test", expect![[r#"
+        a.test: order (the certificate is from the CA's staging directory, which no browser trusts)
+        b.test: leave until 2026-04-01T22:25:24Z (a third of its life is left)
+        c.test: skip: it has a certificate that browsers trust, which one of the staging CA must not replace (a third of its life is left)
+        d.test: order (it expired on 2026-01-30T00:00:00Z)
+        look again: 2026-02-20T00:00:00Z
+    "#]]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) async fn play(session: &Session, stage: &Stage) -> Result<(), Command
     heading(
         session,
         2,
-        "Each gets its first one: ordered side by side, deployed with one reload, and looked at",
+        "Each gets its first one: ordered side by side, deployed together, and looked at",
     );
     // Nobody can wait for sixty days here, so the CA hands out one certificate that is old already.
     stage

@@ -107,6 +107,10 @@ impl Stage {
             .arg("--config")
             .arg(self.folder().join("clpctl.toml"))
             .args(words);
+        // What is set for this host is not meant for the demo, which must touch nothing of it.
+        for (name, _) in session.environment.settings() {
+            command.env_remove(name);
+        }
         let status = command
             .stdin(Stdio::null())
             .kill_on_drop(true)
