@@ -39,15 +39,15 @@ pub fn to_text(report: &Report, manner: Manner) -> String {
     for finding in &report.findings {
         push_finding(&mut out, finding, 0, manner.width);
     }
-    if !manner.all {
-        push_wrapped(&mut out, &not_asked_for(report), 0, manner.width);
+    if let Some(passed_over) = not_asked_for(report).filter(|_| !manner.all) {
+        push_wrapped(&mut out, &passed_over, 0, manner.width);
     }
     push_wrapped(&mut out, &summary(report), 0, manner.width);
     out
 }
 
 /// Says that some sites were passed over because nobody asked for their first certificate.
-fn not_asked_for(report: &Report) -> String {
+fn not_asked_for(report: &Report) -> Option<String> {
     let without = |site: &&SiteReport| {
         let certificate = site.certificate.as_ref();
         site.outcome == Outcome::Skipped
@@ -55,13 +55,13 @@ fn not_asked_for(report: &Report) -> String {
     };
     let count = report.sites.iter().filter(without).count();
     let sites = match count {
-        0 => return String::new(),
+        0 => return None,
         1 => "1 site has".to_owned(),
         count => format!("{count} sites have"),
     };
-    format!(
+    Some(format!(
         "{sites} no certificate of a CA, and nobody asked for one: name a site with --domain, or list it as [[site]]."
-    )
+    ))
 }
 
 fn is_told(site: &SiteReport) -> bool {
@@ -308,7 +308,6 @@ mod tests {
                       finding: challenge-not-found (clpctl explain challenge-not-found)
                     The present certificate is valid until 2026-02-14, 12 days.
                     It is tried again on 2026-02-02 12:00 UTC.
-
                 4 sites: 1 renewed, 2 not due, 1 failed. nginx was reloaded once. Next: 2026-02-01 18:00 UTC.
             "#]],
         );
@@ -337,7 +336,6 @@ mod tests {
                     The present certificate is valid until
                     2026-02-14, 12 days.
                     It is tried again on 2026-02-02 12:00 UTC.
-
                 1 site: 1 failed.
             "#]],
         );
@@ -352,7 +350,6 @@ mod tests {
             &report(vec![site.clone()]),
             Manner::default(),
             expect![[r#"
-
                 1 site: 1 not due.
             "#]],
         );
@@ -372,7 +369,6 @@ mod tests {
             &report(Vec::new()),
             Manner::default(),
             expect![[r#"
-
                 No site was found, so there is nothing to do.
             "#]],
         );
@@ -398,7 +394,6 @@ mod tests {
                     On [::1]:443, another certificate is served from /etc/nginx/b.conf:3 (sha256 0707070707070707070707070707070707070707070707070707070707070707).
                     On [::1]:443, there was no TLS handshake: connection refused.
                     The present certificate ended on 2026-01-30, 2 days ago: browsers warn every visitor.
-
                 1 site: 1 failed.
             "#]],
         );

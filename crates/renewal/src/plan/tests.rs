@@ -291,13 +291,17 @@ fn a_staging_certificate_counts_as_none_and_never_replaces_a_real_one() {
         "c.test | 2025-12-01 2026-03-01 | ask staging",
         "d.test | 2025-11-01 2026-01-30 | ask staging",
     ];
-    check(&cases, "a.test b.test c.test d.test", expect![[r#"
+    check(
+        &cases,
+        "a.test b.test c.test d.test",
+        expect![[r#"
         a.test: order (the certificate is from the CA's staging directory, which no browser trusts)
         b.test: leave until 2026-04-01T22:25:24Z (a third of its life is left)
         c.test: skip: it has a certificate that browsers trust, which one of the staging CA must not replace (a third of its life is left)
         d.test: order (it expired on 2026-01-30T00:00:00Z)
         look again: 2026-02-20T00:00:00Z
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
