@@ -218,7 +218,13 @@ pub fn served(config: &Config, site: &Site) -> Result<Vec<Served>, CommandError>
         .as_ref()
         .map(|current| current.certificate.sha256);
     let host = host(config)?;
-    Ok(runtime()?.block_on(host.served(site, expected, std::time::Duration::ZERO)))
+    let looked = host.served(site, expected, std::time::Duration::ZERO);
+    let mut served = runtime()?.block_on(looked);
+    // Where there is no certificate, whatever answers is not the site's.
+    for served in served.iter_mut().filter(|_| expected.is_none()) {
+        served.ok = false;
+    }
+    Ok(served)
 }
 
 /// Returns the error logs of nginx: those that its configuration names for the site, or for all.

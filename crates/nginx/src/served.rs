@@ -74,7 +74,8 @@ impl Looker {
             };
             let ok = match (&seen, expected) {
                 (Ok(seen), Some(expected)) => *seen == expected,
-                (Ok(_), None) | (Err(_), _) => false,
+                (Ok(_), None) => true,
+                (Err(_), _) => false,
             };
             Served {
                 address: target.address,

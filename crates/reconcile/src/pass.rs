@@ -98,13 +98,8 @@ pub async fn run<W: World>(
     let mut remembered = world.memory().remembered()?;
     if !request.dry_run {
         seen.finish_earlier_work(&**world).await?;
-        let asked: Vec<_> = seen
-            .sites
-            .iter()
-            .filter(|site| wish.includes(site.domain()))
-            .cloned()
-            .collect();
-        polling::poll(&**world, &asked, &mut remembered).await?;
+        seen.ask_for_windows(&**world, &wish, &mut remembered)
+            .await?;
     }
     let known = std::mem::take(&mut seen.known);
     let now = world.clock().now();
@@ -124,17 +119,10 @@ pub async fn run<W: World>(
     let mut reloads = seen.reloads;
     if works {
         let books = Books::new(world.memory().ledger()?);
-        let before = remembered.clone();
-        let waited = seen.reloads > 0;
-        let work = Work::new(
-            Arc::clone(world),
-            books,
-            known,
-            before,
-            waited,
-            stop.clone(),
-        );
-        let refusal = seen.refusal(&**world).await;
+        let (before, reloaded) = (remembered.clone(), reloads > 0);
+        let world = Arc::clone(world);
+        let refusal = seen.refusal(&*world).await;
+        let work = Work::new(world, books, known, before, reloaded, stop.clone());
         reloads += work.carry_out_unless(refusal, due, &mut reports).await;
     }
     for report in &reports {
@@ -192,6 +180,21 @@ async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
 }
 
 impl Seen {
+    /// Asks the CAs of the sites that the wish is about, where it is time to.
+    async fn ask_for_windows<W: World>(
+        &self,
+        world: &W,
+        wish: &Wish,
+        remembered: &mut HashMap<Name, Remembered>,
+    ) -> Result<(), MemoryFailure> {
+        let about = self
+            .sites
+            .iter()
+            .filter(|site| wish.includes(site.domain()));
+        let asked: Vec<_> = about.cloned().collect();
+        polling::poll(world, &asked, remembered).await
+    }
+
     /// Asks nginx about its configuration when that looked wrong: what it would not take up need not be ordered.
     async fn refusal<W: World>(&self, world: &W) -> Option<HostFailure> {
         let looks_wrong = self.findings.iter().any(|finding| {

@@ -1,6 +1,6 @@
 //! When is the next pass, for as long as the service runs?
 //!
-//! Between passes the service holds a [`Schedule`](schedule::Schedule) and sleeps until its first moment. A
+//! Between passes the service holds a `Schedule` and sleeps until its first moment. A
 //! moment at which only CAs are to be asked for their windows costs those questions and nothing else: no site
 //! but those is touched. Whatever falls within [`ServiceSettings::coalesce`] is done together.
 

@@ -19,7 +19,7 @@
 //!
 //! - The answer is a pure function of the question, so planning is idempotent.
 //! - A fleet does not renew in the same second: the rules by lifetime come early by a part of a day that
-//!   comes from a hash of the site's domain, at most [`SPREAD_DIVISOR`]th of the life.
+//!   comes from a hash of the site's domain, at most a hundredth of the life.
 //! - A renewal is never put off past the certificate's end.
 
 use jiff::{SignedDuration, Timestamp};

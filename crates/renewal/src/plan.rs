@@ -137,25 +137,12 @@ fn decide<'a>(
     now: Timestamp,
 ) -> Item<'a> {
     let suggestion = remembered.and_then(|known| known.suggestion.as_ref());
-    let mut due = due(
-        &site.wanted,
-        site.current.as_ref(),
-        site.policy.before_expiry,
-        suggestion,
-        now,
-    );
+    let mut due = due_of(site, suggestion, now);
     let item = |action, due| Item { site, action, due };
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
     }
     let staging = site.policy.ca.is_staging();
-    let present = site.current.as_ref().map(|current| &current.certificate);
-    if present.is_some_and(|present| present.is_staging() && !staging) && due.at > now {
-        due = Due {
-            at: now,
-            reason: Reason::Staging,
-        };
-    }
     let trusted = site.current.as_ref().filter(|current| {
         let certificate = &current.certificate;
         !certificate.self_signed && (staging || !certificate.is_staging())
@@ -205,6 +192,26 @@ fn decide<'a>(
         },
         due,
     )
+}
+
+/// Asks when the site's certificate is due; one of the staging CA is, as soon as a real CA is meant.
+fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
+    let current = site.current.as_ref();
+    let due = due(
+        &site.wanted,
+        current,
+        site.policy.before_expiry,
+        suggestion,
+        now,
+    );
+    let practised = current.is_some_and(|current| current.certificate.is_staging());
+    if practised && !site.policy.ca.is_staging() && due.at > now {
+        return Due {
+            at: now,
+            reason: Reason::Staging,
+        };
+    }
+    due
 }
 
 /// Returns the version that was obtained earlier and is still worth deploying.

@@ -72,7 +72,7 @@ pub fn install(
     )
 }
 
-/// Returns the names that the site has and those that were given; `None` when none were.
+/// Returns the names that were given and those of the certificate that the site has; `None` when none were given.
 ///
 /// Names are only ever added: a certificate for fewer names would leave visitors of the others with a warning.
 fn with_more_names(
@@ -86,7 +86,12 @@ fn with_more_names(
     let look = crate::wire::look(config, session.clock)?;
     let site = find_site(&look, &arguments.domain)?;
     let given = std::iter::once(&arguments.domain).chain(&arguments.names);
-    Ok(Names::new(site.wanted.iter().chain(given).cloned()))
+    let present = site
+        .current
+        .as_ref()
+        .filter(|current| !current.certificate.self_signed);
+    let kept = present.map_or(&[][..], |_| site.wanted.as_slice());
+    Ok(Names::new(kept.iter().chain(given).cloned()))
 }
 
 fn run(
