@@ -55,7 +55,6 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
             .result(&texts.collect::<Vec<_>>().join("\n"))?;
         return Ok(0);
     }
-    make_folders(config)?;
     let mut written = Vec::new();
     for (name, text) in units.files() {
         let path = arguments.folder.join(name);
@@ -64,6 +63,7 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         })?;
         written.push((path, changed));
     }
+    make_folders(config)?;
     if session.console.json {
         let files = written
             .iter()
@@ -110,7 +110,7 @@ fn make_folders(config: &Config) -> Result<(), CommandError> {
         made.map_err(|cause| {
             CommandError::file(
                 format!(
-                    "{} could not be made, so no unit was written.",
+                    "The units are written, but {} could not be made, and without it the service does not start.",
                     folder.display()
                 ),
                 &cause,

@@ -350,10 +350,25 @@ fn a_full_disk_behind_a_redirection_is_an_error() {
     .assert_eq(&String::from_utf8_lossy(&output.stderr));
 }
 
+const SERVICE_PATHS: [(&str, &str); 4] = [
+    ("CLPCTL_PATHS_STATE", "state"),
+    ("CLPCTL_PATHS_LETSENCRYPT", "letsencrypt"),
+    ("CLPCTL_PATHS_LOG", "log/clpctl.log"),
+    ("CLPCTL_PATHS_ACME_LOG", "acme/acme.log"),
+];
+
 #[test]
 fn units_and_manual_pages_are_written_once() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().to_str().unwrap();
+    // The service's folders are made as well, and the machine's own are none of a test's business.
+    let clpctl = |words: &[&str]| {
+        let mut command = clpctl(words);
+        for (setting, path) in SERVICE_PATHS {
+            command.env(setting, folder.path().join(path));
+        }
+        command
+    };
     let (code, out, _) = run(&mut clpctl(&[
         "service:install",
         "--timer",
@@ -361,6 +376,18 @@ fn units_and_manual_pages_are_written_once() {
         text,
     ]));
     assert_eq!(code, 0);
+    let mode = |path| {
+        folder
+            .path()
+            .join(path)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!((mode("state"), mode("letsencrypt")), (0o700, 0o755));
+    assert!(folder.path().join("log").is_dir() && folder.path().join("acme").is_dir());
     expect![[r#"
         …/clpctl.service: written
         …/clpctl.timer: written
