@@ -30,6 +30,13 @@ pub struct Bucket {
     pub scope: String,
 }
 
+impl Bucket {
+    fn new(ca: &Ca, kind: LimitKind, scope: String) -> Self {
+        let ca = ca.clone();
+        Self { ca, kind, scope }
+    }
+}
+
 /// What is spent of every bucket that is not full.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -133,11 +140,7 @@ impl Ledger {
         retry_at: Timestamp,
     ) -> Option<(Bucket, Timestamp)> {
         let limit = limits(ca).find(|limit| limit.kind == kind)?;
-        let bucket = Bucket {
-            ca: ca.clone(),
-            kind,
-            scope,
-        };
+        let bucket = Bucket::new(ca, kind, scope);
         let arrival = limit.arrival_that_allows_at(retry_at);
         self.arrivals.insert(bucket.clone(), arrival);
         Some((bucket, arrival))
@@ -151,11 +154,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Option<(Bucket, Timestamp)> {
         let limit = limits(ca).find(|limit| limit.kind == kind)?;
-        let bucket = Bucket {
-            ca: ca.clone(),
-            kind,
-            scope,
-        };
+        let bucket = Bucket::new(ca, kind, scope);
         let arrival = self.arrivals.entry(bucket.clone()).or_insert(now);
         *arrival = limit.spend(*arrival, now);
         Some((bucket, *arrival))
@@ -166,11 +165,7 @@ impl Ledger {
 fn checked_buckets(order: OrderFacts<'_>) -> Vec<(Bucket, &'static Limit)> {
     let mut buckets = Vec::new();
     for limit in limits(order.ca) {
-        let bucket = |scope| Bucket {
-            ca: order.ca.clone(),
-            kind: limit.kind,
-            scope,
-        };
+        let bucket = |scope| Bucket::new(order.ca, limit.kind, scope);
         match limit.kind {
             LimitKind::OrdersPerAccount if order.same_set || order.replaces_in_window => {}
             LimitKind::OrdersPerAccount => buckets.push((bucket(String::new()), limit)),
@@ -202,19 +197,15 @@ fn set_scope(names: &Names) -> String {
 impl Limit {
     /// Returns when the next one is allowed, given the bucket's theoretical arrival time.
     fn allowed_at(&self, arrival: Timestamp) -> Timestamp {
-        let tolerance = self
-            .interval()
-            .checked_mul(self.count - 1)
-            .unwrap_or(SignedDuration::MAX);
-        arrival.checked_sub(tolerance).unwrap_or(Timestamp::MIN)
+        arrival
+            .checked_sub(self.tolerance())
+            .unwrap_or(Timestamp::MIN)
     }
 
     fn arrival_that_allows_at(&self, moment: Timestamp) -> Timestamp {
-        let tolerance = self
-            .interval()
-            .checked_mul(self.count - 1)
-            .unwrap_or(SignedDuration::MAX);
-        moment.checked_add(tolerance).unwrap_or(Timestamp::MAX)
+        moment
+            .checked_add(self.tolerance())
+            .unwrap_or(Timestamp::MAX)
     }
 
     fn spend(&self, arrival: Timestamp, now: Timestamp) -> Timestamp {
@@ -222,6 +213,12 @@ impl Limit {
             .max(now)
             .checked_add(self.interval())
             .unwrap_or(Timestamp::MAX)
+    }
+
+    /// Returns how far ahead of now the arrival time of an empty bucket may be.
+    fn tolerance(&self) -> SignedDuration {
+        let times = self.interval().checked_mul(self.count - 1);
+        times.unwrap_or(SignedDuration::MAX)
     }
 
     fn interval(&self) -> SignedDuration {
