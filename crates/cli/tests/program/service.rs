@@ -154,16 +154,13 @@ fn a_site_that_is_added_gets_its_certificate() {
     service.wait_for_passes(1);
     assert_eq!(practice.orders(), 0);
     add_listed(&mut host, "b.test");
-    let live = host.live("b.test").join("cert.pem");
-    assert!(
-        wait_until(SOON, || live.exists()),
-        "{}",
-        service.running.stderr()
-    );
-    service.wait_for_passes(2);
+    // Not the second pass: the vhost may be seen before the setting, and is then no reason to order.
+    service.wait("a certificate", |told| {
+        told.iter().any(|text| text.contains(" 1 renewed, 0 failed"))
+    });
     assert_eq!(
         openssl::served(host.nginx.https_addresses()[0], "b.test"),
-        Some(openssl::sha256(&live))
+        Some(openssl::sha256(&host.live("b.test").join("cert.pem")))
     );
 
     // A mistake in the configuration does not end it: what was in force stays.
@@ -271,18 +268,18 @@ fn an_idle_service_costs_nothing() {
     let _practice = Practice::start(&mut host, |_| {});
     let mut service = Service::start(&host);
     service.wait_for_passes(1);
-    // What the pass itself leaves to be done is over when its processor time no longer grows.
-    let mut before = service.ticks();
-    assert!(wait_until(SOON, || {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = service.ticks();
-        std::mem::replace(&mut before, now) == now
-    }));
     // A file beside the configuration, as a log is, does not wake it.
     put(&host.folder().join("beside"), "x");
-    std::thread::sleep(Duration::from_secs(3));
-    let used = service.ticks() - before;
-    assert!(used <= 1, "{used} hundredths of a second in three");
+    // What the pass leaves to be done may come late on a busy machine. What is done again and again shows in
+    // every window.
+    let mut used = 0;
+    let quiet = wait_until(SOON, || {
+        let before = service.ticks();
+        std::thread::sleep(Duration::from_secs(3));
+        used = service.ticks() - before;
+        used <= 1
+    });
+    assert!(quiet, "{used} hundredths of a second in three");
     assert_eq!(service.passes(), 1);
     service.end(Duration::from_secs(10));
 }
