@@ -1,4 +1,7 @@
 //! How does one site get a new certificate into its archive?
+//!
+//! In three steps, for only the middle one needs the CA: the key is made and kept ([`prepare`]), the certificate
+//! obtained ([`order`]), checked and written ([`stage`]).
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +14,7 @@ use renewal::ledger::{Ledger, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::ports::{
-    Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure,
+    Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure, Note,
     Observer as _, OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged, Waiting,
 };
 use renewal::retry::Blame;
@@ -86,58 +89,17 @@ impl Books {
     }
 }
 
-/// Orders a certificate and writes it to the archive; nothing that nginx reads is touched.
-pub(crate) async fn order<W: World>(
-    world: &Arc<W>,
-    books: &Books,
-    site: &Arc<Site>,
-    way: Way,
-    replaces: Option<CertificateId>,
-) -> Result<Staged, Failure> {
-    let in_window = replaces.is_some();
-    books.allows(&**world, site, in_window)?;
-    let (key, resume) = take_up(&**world, site).await?;
-    let resumed = resume.is_some();
-    let request = OrderRequest {
-        ca: site.policy.ca.clone(),
-        names: site.wanted.clone(),
-        key,
-        profile: site.policy.profile.clone(),
-        replaces,
-        resume,
-    };
-    let desk = Desk {
-        world,
-        books,
-        site,
-        way,
-        fault: Mutex::new(None),
-    };
-    // What the CA's client says is about this site, whom it does not know.
-    let about = tracing::info_span!("order", domain = %site.domain());
-    let answer = world
-        .authority()
-        .order(&request, &desk)
-        .instrument(about)
-        .await;
-    let facts = order_facts(site, in_window);
-    let now = world.clock().now();
-    if !resumed {
-        let spent = books.with(|ledger| ledger.ordered(facts, now));
-        world.memory().spend(&spent).map_err(forgot)?;
-    }
-    let issued = answer.map_err(|failure| settle_failure(&**world, books, site, failure))?;
-    let spent = books.with(|ledger| ledger.issued(facts, now));
-    world.memory().spend(&spent).map_err(forgot)?;
-    let staged = stage(&**world, site, &request, &issued).await?;
-    world.observer().saw(Event::Obtained(site.domain()));
-    Ok(staged)
+/// What an order begins with.
+pub(crate) struct Prepared {
+    key: Secret,
+    /// The URL of an order that an earlier run placed.
+    resume: Option<String>,
 }
 
 /// Returns the key to order with, and the order to take up if one is open.
 ///
 /// An order without its key, or a key without its order, is of no use: both are then made anew.
-async fn take_up<W: World>(world: &W, site: &Site) -> Result<(Secret, Option<String>), Failure> {
+pub(crate) async fn prepare<W: World>(world: &W, site: &Site) -> Result<Prepared, Failure> {
     let domain = site.domain();
     let oldest = world
         .clock()
@@ -154,7 +116,10 @@ async fn take_up<W: World>(world: &W, site: &Site) -> Result<(Secret, Option<Str
     if let Some(open) = open
         && let Some(key) = world.host().kept_key(domain).await.map_err(Failure::host)?
     {
-        return Ok((key, Some(open.url)));
+        return Ok(Prepared {
+            key,
+            resume: Some(open.url),
+        });
     }
     let key = world
         .authority()
@@ -166,36 +131,78 @@ async fn take_up<W: World>(world: &W, site: &Site) -> Result<(Secret, Option<Str
         .keep_key(domain, &key)
         .await
         .map_err(Failure::host)?;
-    Ok((key, None))
+    Ok(Prepared { key, resume: None })
 }
 
-/// Has what the CA sent checked and written to the archive; then the order is done with.
-async fn stage<W: World>(
+/// What the CA sent, and the key it was made for.
+pub(crate) struct Obtained {
+    key: Secret,
+    issued: Issued,
+    in_window: bool,
+}
+
+/// Obtains a certificate from the CA.
+pub(crate) async fn order<W: World>(
+    world: &Arc<W>,
+    books: &Books,
+    site: &Arc<Site>,
+    way: Way,
+    replaces: Option<CertificateId>,
+    prepared: Prepared,
+) -> Result<Obtained, Failure> {
+    let in_window = replaces.is_some();
+    books.allows(&**world, site, in_window)?;
+    let request = OrderRequest {
+        ca: site.policy.ca.clone(),
+        names: site.wanted.clone(),
+        key: prepared.key,
+        profile: site.policy.profile.clone(),
+        replaces,
+        resume: prepared.resume,
+    };
+    let desk = Desk {
+        world,
+        books,
+        site,
+        way,
+        in_window,
+        fault: Mutex::new(None),
+    };
+    // What the CA's client says is about this site, whom it does not know.
+    let about = tracing::info_span!("order", domain = %site.domain());
+    let answer = world
+        .authority()
+        .order(&request, &desk)
+        .instrument(about)
+        .await;
+    let issued = answer.map_err(|failure| settle_failure(&**world, books, site, failure))?;
+    Ok(Obtained {
+        key: request.key,
+        issued,
+        in_window,
+    })
+}
+
+/// Has what the CA sent checked and written to the archive; then the order is done with. Nothing that nginx
+/// reads is touched.
+pub(crate) async fn stage<W: World>(
     world: &W,
+    books: &Books,
     site: &Site,
-    request: &OrderRequest,
-    issued: &Issued,
+    obtained: &Obtained,
 ) -> Result<Staged, Failure> {
-    let domain = site.domain();
-    match world
-        .host()
-        .stage(site, &request.key, issued, world.clock().now())
-        .await
-    {
-        Ok(staged) => {
-            world
-                .memory()
-                .remember_order(domain, None)
-                .map_err(forgot)?;
-            Ok(staged)
-        }
+    let Obtained {
+        key,
+        issued,
+        in_window,
+    } = obtained;
+    let now = world.clock().now();
+    let staged = world.host().stage(site, key, issued, now).await;
+    let answer = match staged {
+        Ok(staged) => Ok(staged),
         // A certificate that must not be deployed was issued all the same: the order can give nothing better,
         // and asking for another at once would only spend it.
         Err(HostFailure(finding)) if finding.name == FindingName::CertificateRejected => {
-            world
-                .memory()
-                .remember_order(domain, None)
-                .map_err(forgot)?;
             Err(Failure {
                 blame: Blame::Ca,
                 asked_ca: true,
@@ -203,9 +210,18 @@ async fn stage<W: World>(
                 findings: vec![finding],
             })
         }
-        // A full disk is this host's, and the order is taken up again.
-        Err(failure) => Err(Failure::host(failure)),
+        // A full disk is this host's, and the order is taken up again: it counts when it is done with.
+        Err(failure) => return Err(Failure::host(failure)),
+    };
+    let spent = books.with(|ledger| ledger.issued(order_facts(site, *in_window), now));
+    world
+        .memory()
+        .note(&[Note::Spent(&spent), Note::Order(site.domain(), None)])
+        .map_err(forgot)?;
+    if answer.is_ok() {
+        world.observer().saw(Event::Obtained(site.domain()));
     }
+    answer
 }
 
 /// Takes a failed order into the books.
@@ -222,13 +238,13 @@ fn settle_failure<W: World>(
             .flat_map(|name| ledger.failed(&site.policy.ca, name, now))
             .collect::<Vec<_>>()
     });
-    let mut answer = refused(failure.clone());
-    let forgotten = if failure.resumable {
-        Ok(())
-    } else {
-        world.memory().remember_order(site.domain(), None)
-    };
-    if let Err(error) = world.memory().spend(&spent).and(forgotten) {
+    let mut notes = vec![Note::Spent(&spent)];
+    if !failure.resumable {
+        notes.push(Note::Order(site.domain(), None));
+    }
+    let noted = world.memory().note(&notes);
+    let mut answer = refused(failure);
+    if let Err(error) = noted {
         answer.findings.extend(forgot(error).findings);
     }
     answer
@@ -277,6 +293,7 @@ struct Desk<'a, W: World> {
     books: &'a Books,
     site: &'a Arc<Site>,
     way: Way,
+    in_window: bool,
     fault: Mutex<Option<MemoryFailure>>,
 }
 
@@ -288,11 +305,16 @@ impl<W: World> OrderDesk for Desk<'_, W> {
             names: self.site.wanted.clone(),
             placed_at: self.world.clock().now(),
         };
-        if let Err(error) = self
-            .world
-            .memory()
-            .remember_order(self.site.domain(), Some(&order))
-        {
+        let facts = order_facts(self.site, self.in_window);
+        let spent = self
+            .books
+            .with(|ledger| ledger.ordered(facts, order.placed_at));
+        // In one commit, so that an order that is taken up after a crash is one that was counted.
+        let notes = [
+            Note::Order(self.site.domain(), Some(&order)),
+            Note::Spent(&spent),
+        ];
+        if let Err(error) = self.world.memory().note(&notes) {
             tracing::warn!(domain = %self.site.domain(), %error, "the order's URL could not be written down");
             *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }

@@ -9,7 +9,7 @@ pub use self::authority::{
 pub use self::clock::Clock;
 pub use self::host::{Change, Host, HostFailure, Known, Look, Seen, Staged, Stamp};
 pub use self::memory::{
-    HistoryEntry, Lease, LeaseHeld, Memory, MemoryFailure, OpenOrder, Progress,
+    HistoryEntry, Lease, LeaseHeld, Memory, MemoryFailure, Note, OpenOrder, Progress,
 };
 pub use self::observer::{Event, Observer};
 pub use self::preflight::Preflight;

@@ -9,8 +9,7 @@ use renewal::deployment::{Deployment, Phase};
 use renewal::ledger::{Bucket, Ledger};
 use renewal::name::Name;
 use renewal::plan::Remembered;
-use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, OpenOrder, Progress, Seen};
-use renewal::retry::Attempts;
+use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, Note, OpenOrder, Progress, Seen};
 use renewal::suggestion::Suggestion;
 
 use crate::HISTORY_ENTRIES_MAX;
@@ -39,6 +38,32 @@ impl InMemory {
     }
 }
 
+impl State {
+    fn note(&mut self, note: Note<'_>) {
+        match note {
+            Note::Spent(spent) => self.spent.extend(spent.iter().cloned()),
+            Note::Order(domain, Some(order)) => {
+                self.orders.insert(domain.clone(), order.clone());
+            }
+            Note::Order(domain, None) => {
+                self.orders.remove(domain);
+            }
+            Note::Attempts(domain, attempts) => {
+                let site = self.sites.entry(domain.clone()).or_default();
+                site.attempts = attempts.cloned();
+                if *site == Remembered::default() {
+                    self.sites.remove(domain);
+                }
+            }
+            Note::History(entry) => {
+                self.history.push_back(entry.clone());
+                let surplus = self.history.len().saturating_sub(HISTORY_ENTRIES_MAX);
+                self.history.drain(..surplus);
+            }
+        }
+    }
+}
+
 impl Memory for InMemory {
     fn remembered(&self) -> Result<HashMap<Name, Remembered>, MemoryFailure> {
         Ok(self.turn().sites.clone())
@@ -56,16 +81,10 @@ impl Memory for InMemory {
         Ok(())
     }
 
-    fn remember_attempts(
-        &self,
-        domain: &Name,
-        attempts: Option<&Attempts>,
-    ) -> Result<(), MemoryFailure> {
+    fn note(&self, notes: &[Note<'_>]) -> Result<(), MemoryFailure> {
         let mut state = self.turn();
-        let site = state.sites.entry(domain.clone()).or_default();
-        site.attempts = attempts.cloned();
-        if *site == Remembered::default() {
-            state.sites.remove(domain);
+        for note in notes {
+            state.note(*note);
         }
         Ok(())
     }
@@ -87,26 +106,8 @@ impl Memory for InMemory {
         ))
     }
 
-    fn spend(&self, spent: &[(Bucket, Timestamp)]) -> Result<(), MemoryFailure> {
-        self.turn().spent.extend(spent.iter().cloned());
-        Ok(())
-    }
-
     fn open_order(&self, domain: &Name) -> Result<Option<OpenOrder>, MemoryFailure> {
         Ok(self.turn().orders.get(domain).cloned())
-    }
-
-    fn remember_order(
-        &self,
-        domain: &Name,
-        order: Option<&OpenOrder>,
-    ) -> Result<(), MemoryFailure> {
-        let mut state = self.turn();
-        match order {
-            Some(order) => state.orders.insert(domain.clone(), order.clone()),
-            None => state.orders.remove(domain),
-        };
-        Ok(())
     }
 
     fn open_deployments(&self) -> Result<Vec<(i64, Deployment)>, MemoryFailure> {
@@ -140,14 +141,6 @@ impl Memory for InMemory {
                 state.deployments.remove(&number);
             }
         }
-        Ok(())
-    }
-
-    fn record(&self, entries: &[HistoryEntry]) -> Result<(), MemoryFailure> {
-        let mut state = self.turn();
-        state.history.extend(entries.iter().cloned());
-        let surplus = state.history.len().saturating_sub(HISTORY_ENTRIES_MAX);
-        state.history.drain(..surplus);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use renewal::ledger::{Ledger, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::Ca;
-use renewal::ports::{HistoryEntry, Memory, OpenOrder, Seen, Stamp};
+use renewal::ports::{HistoryEntry, Memory, Note, OpenOrder, Seen, Stamp};
 use renewal::retry::{Attempts, Blame};
 use renewal::suggestion::{Chosen, Suggestion};
 use renewal::window::Window;
@@ -169,6 +169,11 @@ fn entry(number: i64, domain: Option<&str>) -> HistoryEntry {
     }
 }
 
+fn record(memory: &dyn Ask, entries: &[HistoryEntry]) {
+    let notes: Vec<_> = entries.iter().map(Note::History).collect();
+    memory.note(&notes).unwrap();
+}
+
 fn details(entries: &[HistoryEntry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.detail.as_str()).collect()
 }
@@ -191,10 +196,10 @@ fn suggestions_and_failures_of_a_site_are_remembered_apart(memory: &impl Kept) {
         ];
         memory.remember_suggestions(&both).unwrap();
         memory
-            .remember_attempts(&name("a.test"), Some(&attempts("the CA hangs")))
+            .note(&[Note::Attempts(&name("a.test"), Some(&attempts("the CA hangs")))])
             .unwrap();
         memory
-            .remember_attempts(&name("c.test"), Some(&attempts("x")))
+            .note(&[Note::Attempts(&name("c.test"), Some(&attempts("x")))])
             .unwrap();
     });
     let sites = memory.with(|memory| memory.remembered().unwrap());
@@ -223,11 +228,11 @@ fn failures_are_forgotten_alone(memory: &impl Kept) {
             .remember_suggestions(&[(domain.clone(), suggestion("one", true))])
             .unwrap();
         memory
-            .remember_attempts(&domain, Some(&attempts("x")))
+            .note(&[Note::Attempts(&domain, Some(&attempts("x")))])
             .unwrap();
-        memory.remember_attempts(&domain, None).unwrap();
+        memory.note(&[Note::Attempts(&domain, None)]).unwrap();
         memory
-            .remember_attempts(&name("never-failed.test"), None)
+            .note(&[Note::Attempts(&name("never-failed.test"), None)])
             .unwrap();
     });
     let sites = memory.with(|memory| memory.remembered().unwrap());
@@ -277,7 +282,7 @@ fn what_was_spent_counts_in_the_next_run(memory: &impl Kept) {
             assert_eq!(ledger.allows(order, time(0)), Ok(()));
             let spent = ledger.failed(&ca, names.domain(), time(0));
             assert!(!spent.is_empty());
-            memory.spend(&spent).unwrap();
+            memory.note(&[Note::Spent(&spent)]).unwrap();
         });
     }
     let ledger = memory.with(|memory| memory.ledger().unwrap());
@@ -294,15 +299,15 @@ fn an_open_order_is_kept_until_it_is_fulfilled(memory: &impl Kept) {
     };
     for url in ["https://ca.test/1", "https://ca.test/2"] {
         memory
-            .with(|memory| memory.remember_order(&domain, Some(&order(url))))
+            .with(|memory| memory.note(&[Note::Order(&domain, Some(&order(url)))]))
             .unwrap();
         let open = memory.with(|memory| memory.open_order(&domain).unwrap());
         assert_eq!(open, Some(order(url)));
     }
     memory.with(|memory| {
         assert_eq!(memory.open_order(&name("b.test")).unwrap(), None);
-        memory.remember_order(&domain, None).unwrap();
-        memory.remember_order(&domain, None).unwrap();
+        memory.note(&[Note::Order(&domain, None)]).unwrap();
+        memory.note(&[Note::Order(&domain, None)]).unwrap();
         assert_eq!(memory.open_order(&domain).unwrap(), None);
     });
 }
@@ -363,8 +368,8 @@ fn history_is_told_newest_first_of_one_site_or_of_all(memory: &impl Kept) {
         entry(3, Some("b.test")),
         entry(4, Some("a.test")),
     ];
-    memory.with(|memory| memory.record(&entries[..2])).unwrap();
-    memory.with(|memory| memory.record(&entries[2..])).unwrap();
+    memory.with(|memory| record(memory, &entries[..2]));
+    memory.with(|memory| record(memory, &entries[2..]));
     memory.with(|memory| {
         let mut all = memory.history(None, 10).unwrap();
         assert_eq!(
@@ -387,9 +392,9 @@ fn history_is_bounded(memory: &impl Kept) {
     let many = i64::try_from(HISTORY_ENTRIES_MAX).unwrap();
     let entries: Vec<_> = (0..many).map(|number| entry(number, None)).collect();
     memory.with(|memory| {
-        memory.record(&entries).unwrap();
+        record(memory, &entries);
         for number in 0..surplus {
-            memory.record(&[entry(many + number, None)]).unwrap();
+            record(memory, &[entry(many + number, None)]);
         }
         let all = memory.history(None, usize::MAX).unwrap();
         assert_eq!(all.len(), HISTORY_ENTRIES_MAX);
@@ -408,7 +413,7 @@ fn hostile_text_comes_back_unchanged(memory: &impl Kept) {
         let domain = name("a.test");
         let found = memory.with(|memory| {
             memory
-                .remember_attempts(&domain, Some(&attempts(text)))
+                .note(&[Note::Attempts(&domain, Some(&attempts(text)))])
                 .unwrap();
             memory.remembered().unwrap()
         });

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
 use renewal::name::Name;
-use renewal::ports::{HistoryEntry, Memory};
+use renewal::ports::{HistoryEntry, Memory, Note};
 use store::Database;
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ fn check_refused(folder: &TempDir, path: &Path, expect: &Expect) {
 fn a_new_file_is_private_from_the_start() {
     let (_folder, path) = folder();
     let database = Database::open(&path, now()).unwrap();
-    database.record(&[entry("x")]).unwrap();
+    database.note(&[Note::History(&entry("x"))]).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(path.parent().unwrap()), 0o700);
     for (file, _) in contents(path.parent().unwrap()) {
@@ -164,10 +164,10 @@ fn an_empty_file_is_a_new_memory() {
 fn a_viewer_reads_while_a_run_works_and_sees_what_was_committed() {
     let (_folder, path) = folder();
     let run = Database::open(&path, now()).unwrap();
-    run.record(&[entry("first")]).unwrap();
+    run.note(&[Note::History(&entry("first"))]).unwrap();
     let viewer = Database::open_read_only(&path).unwrap();
     assert_eq!(viewer.history(None, 9).unwrap(), [entry("first")]);
-    run.record(&[entry("second")]).unwrap();
+    run.note(&[Note::History(&entry("second"))]).unwrap();
     assert_eq!(viewer.history(None, 1).unwrap(), [entry("second")]);
 }
 
@@ -186,12 +186,12 @@ fn a_viewer_writes_nothing_and_leaves_no_file() {
 
     Database::open(&path, now())
         .unwrap()
-        .record(&[entry("x")])
+        .note(&[Note::History(&entry("x"))])
         .unwrap();
     let before = contents(state);
     let viewer = Database::open_read_only(&path).unwrap();
     assert_eq!(viewer.history(None, 9).unwrap(), [entry("x")]);
-    let error = viewer.record(&[entry("y")]).unwrap_err().to_string();
+    let error = viewer.note(&[Note::History(&entry("y"))]).unwrap_err().to_string();
     assert!(error.contains("readonly"), "{error}");
     drop(viewer);
     assert_eq!(contents(state), before);
@@ -206,7 +206,7 @@ fn two_writers_take_turns() {
             std::thread::spawn(move || {
                 let database = Database::open(&path, now()).unwrap();
                 for _ in 0..10 {
-                    database.record(&[entry("x")]).unwrap();
+                    database.note(&[Note::History(&entry("x"))]).unwrap();
                 }
             })
         })
@@ -222,17 +222,17 @@ fn two_writers_take_turns() {
 fn a_write_that_fails_half_way_leaves_nothing() {
     let (_folder, path) = folder();
     let database = Database::open(&path, now()).unwrap();
-    database.record(&[entry("x")]).unwrap();
+    database.note(&[Note::History(&entry("x"))]).unwrap();
     sql(
         &path,
         "CREATE TRIGGER full BEFORE INSERT ON history WHEN NEW.what = 'z'
          BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END",
     );
     let error = database
-        .record(&[entry("y"), entry("z")])
+        .note(&[Note::History(&entry("y")), Note::History(&entry("z"))])
         .unwrap_err()
         .to_string();
-    assert!(error.contains("cannot write the history"), "{error}");
+    assert!(error.contains("cannot write what happened"), "{error}");
     assert!(error.contains("disk is full"), "{error}");
     assert_eq!(database.history(None, 9).unwrap(), [entry("x")]);
 }

@@ -45,6 +45,7 @@ pub(super) struct Work<W: World> {
     remembered: HashMap<Name, Remembered>,
     stop: Stop,
     checks: Arc<Semaphore>,
+    desks: Arc<Semaphore>,
     orders: Arc<Semaphore>,
     tasks: JoinSet<(Due, Progress)>,
     /// Which site each task is about, for the one that dies.
@@ -77,6 +78,7 @@ impl<W: World> Work<W> {
             remembered,
             stop,
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            desks: Arc::new(Semaphore::new(jobs * DESKS_PER_ORDER)),
             orders: Arc::new(Semaphore::new(jobs)),
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -147,6 +149,7 @@ impl<W: World> Work<W> {
             stop: self.stop.clone(),
             just_reloaded: self.just_reloaded,
             checks: Arc::clone(&self.checks),
+            desks: Arc::clone(&self.desks),
             orders: Arc::clone(&self.orders),
         };
         let index = due.index;
@@ -273,6 +276,7 @@ impl<W: World> Work<W> {
         self.reloads += deployed.reloads;
         let patience = patience(&deployed.batches);
         let mut seen = verify(&*self.world, &mut deployed.batches, &self.known, patience).await;
+        let mut succeeded = Vec::new();
         for (due, staged) in obtained {
             let domain = due.site.domain();
             if let Some(findings) = deployed.refused.remove(domain) {
@@ -303,8 +307,9 @@ impl<W: World> Work<W> {
                 self.failed(&due, failure, reports);
                 continue;
             }
-            self.succeeded(&due, &staged, served, reports);
+            succeeded.push((due, staged, served));
         }
+        self.succeeded(succeeded, reports);
     }
 
     async fn withdraw_left_behind(&self, reports: &[SiteReport]) {
@@ -338,6 +343,9 @@ fn staged_earlier(site: &Site, version: u32) -> Option<Staged> {
 
 /// Checks are a DNS question and a request to our own nginx each.
 const CHECKS_AT_ONCE: usize = 32;
+
+/// While one order is at the CA, the next one's key is made and the last one's certificate written.
+const DESKS_PER_ORDER: usize = 3;
 
 /// How long orders in flight may go on once the end is wished for. Well below systemd's 90 s, so that what
 /// they lead to is still deployed.

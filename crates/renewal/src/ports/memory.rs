@@ -26,12 +26,8 @@ pub trait Memory: Send + Sync {
     fn remember_suggestions(&self, suggestions: &[(Name, Suggestion)])
     -> Result<(), MemoryFailure>;
 
-    /// Remembers a site's failures; `None` forgets them.
-    fn remember_attempts(
-        &self,
-        domain: &Name,
-        attempts: Option<&Attempts>,
-    ) -> Result<(), MemoryFailure>;
+    /// Remembers all of `notes` in one commit, or none.
+    fn note(&self, notes: &[Note<'_>]) -> Result<(), MemoryFailure>;
 
     /// Returns the certificate files read before.
     fn known(&self) -> Result<Known, MemoryFailure>;
@@ -42,15 +38,8 @@ pub trait Memory: Send + Sync {
     /// Returns the ledger.
     fn ledger(&self) -> Result<Ledger, MemoryFailure>;
 
-    /// Remembers what was spent.
-    fn spend(&self, spent: &[(Bucket, Timestamp)]) -> Result<(), MemoryFailure>;
-
     /// Returns the order that is open for the site.
     fn open_order(&self, domain: &Name) -> Result<Option<OpenOrder>, MemoryFailure>;
-
-    /// Remembers the order that is open for the site; `None` forgets it.
-    fn remember_order(&self, domain: &Name, order: Option<&OpenOrder>)
-    -> Result<(), MemoryFailure>;
 
     /// Returns the deployments that are neither settled nor reverted, oldest first.
     fn open_deployments(&self) -> Result<Vec<(i64, Deployment)>, MemoryFailure>;
@@ -61,15 +50,25 @@ pub trait Memory: Send + Sync {
     /// Writes down how far a deployment is.
     fn advance(&self, number: i64, progress: Progress) -> Result<(), MemoryFailure>;
 
-    /// Adds entries to the history, in one commit.
-    fn record(&self, entries: &[HistoryEntry]) -> Result<(), MemoryFailure>;
-
     /// Returns the newest `limit` entries of the history, of one site or of all, newest first.
     fn history(
         &self,
         domain: Option<&Name>,
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, MemoryFailure>;
+}
+
+/// Something that happened while work was done.
+#[derive(Clone, Copy, Debug)]
+pub enum Note<'a> {
+    /// This was spent of the ledger's buckets.
+    Spent(&'a [(Bucket, Timestamp)]),
+    /// The site has this open order; with `None` it has none any more.
+    Order(&'a Name, Option<&'a OpenOrder>),
+    /// The site failed so often; with `None` that is forgotten.
+    Attempts(&'a Name, Option<&'a Attempts>),
+    /// For the history.
+    History(&'a HistoryEntry),
 }
 
 /// How far a deployment is.

@@ -8,17 +8,15 @@ use super::column;
 use super::trouble::Answer;
 use crate::HISTORY_ENTRIES_MAX;
 
-pub(super) fn write(connection: &Connection, entries: &[HistoryEntry]) -> Answer<()> {
+pub(super) fn write(connection: &Connection, entry: &HistoryEntry) -> Answer<()> {
     let mut statement = connection
         .prepare_cached("INSERT INTO history (at, domain, what, detail) VALUES (?1, ?2, ?3, ?4)")?;
-    for entry in entries {
-        statement.execute(params![
-            column::from_moment(entry.at),
-            entry.domain.as_ref().map(Name::as_str),
-            entry.what,
-            entry.detail,
-        ])?;
-    }
+    statement.execute(params![
+        column::from_moment(entry.at),
+        entry.domain.as_ref().map(Name::as_str),
+        entry.what,
+        entry.detail,
+    ])?;
     // Numbers have no gaps, so this range holds exactly what is too much; finding it costs nothing.
     connection
         .prepare_cached("DELETE FROM history WHERE number <= ?1 - ?2")?

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use renewal::deployment::Deployment;
-use renewal::ledger::{Bucket, Ledger};
+use renewal::ledger::Ledger;
 use renewal::name::Name;
 use renewal::plan::Remembered;
-use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, OpenOrder, Progress, Seen};
-use renewal::retry::Attempts;
+use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, Note, OpenOrder, Progress, Seen};
 use renewal::suggestion::Suggestion;
 
 use super::{Database, files, history, journal, sites, spent};
@@ -31,13 +29,22 @@ impl Memory for Database {
         })
     }
 
-    fn remember_attempts(
-        &self,
-        domain: &Name,
-        attempts: Option<&Attempts>,
-    ) -> Result<(), MemoryFailure> {
-        self.write("write a site's failures to", |transaction| {
-            sites::write_attempts(transaction, domain, attempts)
+    fn note(&self, notes: &[Note<'_>]) -> Result<(), MemoryFailure> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.write("write what happened to", |transaction| {
+            for note in notes {
+                match note {
+                    Note::Spent(spent) => spent::write(transaction, spent)?,
+                    Note::Order(domain, order) => journal::write_order(transaction, domain, *order)?,
+                    Note::Attempts(domain, attempts) => {
+                        sites::write_attempts(transaction, domain, *attempts)?;
+                    }
+                    Note::History(entry) => history::write(transaction, entry)?,
+                }
+            }
+            Ok(())
         })
     }
 
@@ -59,28 +66,9 @@ impl Memory for Database {
             .map(Ledger::new)
     }
 
-    fn spend(&self, spent: &[(Bucket, Timestamp)]) -> Result<(), MemoryFailure> {
-        if spent.is_empty() {
-            return Ok(());
-        }
-        self.write("write the ledger to", |transaction| {
-            spent::write(transaction, spent)
-        })
-    }
-
     fn open_order(&self, domain: &Name) -> Result<Option<OpenOrder>, MemoryFailure> {
         self.read("read a site's open order from", |connection| {
             journal::order(connection, domain)
-        })
-    }
-
-    fn remember_order(
-        &self,
-        domain: &Name,
-        order: Option<&OpenOrder>,
-    ) -> Result<(), MemoryFailure> {
-        self.write("write a site's open order to", |transaction| {
-            journal::write_order(transaction, domain, order)
         })
     }
 
@@ -97,15 +85,6 @@ impl Memory for Database {
     fn advance(&self, number: i64, progress: Progress) -> Result<(), MemoryFailure> {
         self.write("write a deployment's progress to", |transaction| {
             journal::advance(transaction, number, progress)
-        })
-    }
-
-    fn record(&self, entries: &[HistoryEntry]) -> Result<(), MemoryFailure> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.write("write the history to", |transaction| {
-            history::write(transaction, entries)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use renewal::name::Name;
 use renewal::ports::{
-    Clock as _, Event, HistoryEntry, Memory as _, MemoryFailure, Observer as _, Staged,
+    Clock as _, Event, HistoryEntry, Memory as _, Note, Observer as _, Staged,
 };
 use renewal::report::{Outcome, Served, SiteReport};
 use renewal::retry::Attempts;
@@ -13,34 +13,39 @@ use crate::tally::{self, Failure};
 use crate::world::World;
 
 impl<W: World> Work<W> {
-    /// Takes in that the site's new certificate is served.
+    /// Takes in that these sites' new certificates are served.
     pub(super) fn succeeded(
         &self,
-        due: &Due,
-        staged: &Staged,
-        served: Vec<Served>,
+        served: Vec<(Due, Staged, Vec<Served>)>,
         reports: &mut [SiteReport],
     ) {
-        let report = &mut reports[due.index];
-        let first = due
-            .site
-            .current
-            .as_ref()
-            .is_none_or(|current| current.certificate.self_signed);
-        tally::served(report, first, staged, served);
-        let detail = format!(
-            "serial {}, until {}",
-            staged.certificate.serial,
-            staged.certificate.valid.end()
+        let mut history = Vec::new();
+        for (due, staged, seen) in &served {
+            let report = &mut reports[due.index];
+            let first = due
+                .site
+                .current
+                .as_ref()
+                .is_none_or(|current| current.certificate.self_signed);
+            tally::served(report, first, staged, seen.clone());
+            let detail = format!(
+                "serial {}, until {}",
+                staged.certificate.serial,
+                staged.certificate.valid.end()
+            );
+            history.push(self.entry(due.site.domain(), report.outcome.as_str(), detail));
+        }
+        let domains = served.iter().map(|(due, ..)| due.site.domain());
+        let mut notes: Vec<Note<'_>> = history.iter().map(Note::History).collect();
+        // The order is closed when its certificate is written; a crash may have come between.
+        notes.extend(
+            domains.flat_map(|domain| [Note::Attempts(domain, None), Note::Order(domain, None)]),
         );
-        let domain = due.site.domain();
-        let memory = self.world.memory();
-        let written = self
-            .record(domain, report.outcome.as_str(), detail)
-            .and_then(|()| memory.remember_attempts(domain, None))
-            .and_then(|()| memory.remember_order(domain, None));
-        if let Err(error) = written {
-            report.findings.extend(forgot(error).findings);
+        if let Err(error) = self.world.memory().note(&notes) {
+            let findings = forgot(error).findings;
+            for (due, ..) in &served {
+                reports[due.index].findings.extend(findings.clone());
+            }
         }
     }
 
@@ -48,7 +53,6 @@ impl<W: World> Work<W> {
     pub(super) fn failed(&self, due: &Due, failure: Failure, reports: &mut [SiteReport]) {
         let now = self.world.clock().now();
         let domain = due.site.domain();
-        let memory = self.world.memory();
         let before = self
             .remembered
             .get(domain)
@@ -75,20 +79,22 @@ impl<W: World> Work<W> {
         if told {
             report.outcome = Outcome::Postponed;
         }
-        let written = memory
-            .remember_attempts(domain, Some(&attempts))
-            .and_then(|()| self.record(domain, report.outcome.as_str(), cause));
-        if let Err(error) = written {
+        let entry = self.entry(domain, report.outcome.as_str(), cause);
+        let notes = [
+            Note::Attempts(domain, Some(&attempts)),
+            Note::History(&entry),
+        ];
+        if let Err(error) = self.world.memory().note(&notes) {
             report.findings.extend(forgot(error).findings);
         }
     }
 
-    fn record(&self, domain: &Name, what: &str, detail: String) -> Result<(), MemoryFailure> {
-        self.world.memory().record(&[HistoryEntry {
+    fn entry(&self, domain: &Name, what: &str, detail: String) -> HistoryEntry {
+        HistoryEntry {
             at: self.world.clock().now(),
             domain: Some(domain.clone()),
             what: what.to_owned(),
             detail,
-        }])
+        }
     }
 }

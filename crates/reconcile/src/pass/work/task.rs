@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::certificate::CertificateId;
 use renewal::challenge::Way;
 use renewal::finding::Finding;
 use renewal::plan::Action;
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Due;
 use super::lines::Need;
 use crate::checking::{Checked, check, probe};
-use crate::ordering::{Books, order};
+use crate::ordering::{Books, order, prepare, stage};
 use crate::tally::Failure;
 use crate::world::{Stop, World};
 
@@ -24,6 +25,9 @@ pub(super) struct Task<W: World> {
     pub(super) books: Arc<Books>,
     pub(super) stop: Stop,
     pub(super) checks: Arc<Semaphore>,
+    /// How many sites may be on their way from the key to the archive.
+    pub(super) desks: Arc<Semaphore>,
+    /// How many of them may have an order at the CA.
     pub(super) orders: Arc<Semaphore>,
     pub(super) line_may_help: bool,
     pub(super) just_reloaded: bool,
@@ -62,15 +66,35 @@ impl<W: World> Task<W> {
             Ok(way) => way,
             Err(progress) => return progress,
         };
-        // The semaphore is never closed.
-        let _order = self.orders.acquire().await;
+        // No semaphore is ever closed.
+        let _desk = self.desks.acquire().await;
         if self.stop.wished() {
             return Progress::Stopped;
         }
-        match order(&self.world, &self.books, site, way, replaces).await {
-            Ok(staged) => Progress::Obtained(staged),
+        match self.obtain(site, way, replaces).await {
+            Ok(Some(staged)) => Progress::Obtained(staged),
+            Ok(None) => Progress::Stopped,
             Err(failure) => Progress::Failed(failure),
         }
+    }
+
+    /// Takes the site from the key to the archive; `None` when the end was wished for before the order.
+    async fn obtain(
+        &self,
+        site: &Arc<Site>,
+        way: Way,
+        replaces: Option<CertificateId>,
+    ) -> Result<Option<Staged>, Failure> {
+        let prepared = prepare(&*self.world, site).await?;
+        // Held while the CA works, and not while our disk does.
+        let order_permit = self.orders.acquire().await;
+        if self.stop.wished() {
+            return Ok(None);
+        }
+        let obtained = order(&self.world, &self.books, site, way, replaces, prepared).await?;
+        drop(order_permit);
+        let staged = stage(&*self.world, &self.books, site, &obtained).await?;
+        Ok(Some(staged))
     }
 
     async fn find_way(&self, site: &Site, inserted: Option<Need>) -> Result<Way, Progress> {
