@@ -7,7 +7,6 @@
 //! | stateless | – | nginx computes it; nothing is to be done |
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use renewal::challenge::Way;
@@ -24,9 +23,12 @@ mod webroot;
 pub(crate) struct Challenges {
     settings: Arc<Settings>,
     standalone: standalone::Standalone,
-    /// The folders that we made on the way to a token, outermost first, by where they begin.
-    made: Arc<Mutex<HashMap<PathBuf, Vec<&'static str>>>>,
+    /// The folders that we made on the way to a token, outermost first, by where they begin. They stay for the
+    /// next one.
+    made: Arc<Mutex<Made>>,
 }
+
+type Made = HashMap<ChallengeFolder, Vec<&'static str>>;
 
 impl Challenges {
     /// Starts with none.
@@ -59,9 +61,7 @@ impl Challenges {
                         let new = webroot::put(folder, owner, &token, &answer)?;
                         if !new.is_empty() {
                             let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-                            made.entry(webroot::path(folder).to_owned())
-                                .or_default()
-                                .extend(new);
+                            made.entry(folder.clone()).or_default().extend(new);
                         }
                         Ok(())
                     };
@@ -82,19 +82,28 @@ impl Challenges {
             Way::Standalone => self.standalone.withdraw(token),
             Way::Webroot => {
                 let (folders, token) = (folders(site), token.to_owned());
-                let made = Arc::clone(&self.made);
                 blocking(move || {
                     for folder in &folders {
-                        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-                        let ours = made.get(webroot::path(folder)).cloned().unwrap_or_default();
-                        if webroot::take(folder, &token, &ours) {
-                            made.remove(webroot::path(folder));
-                        }
+                        webroot::take(folder, &token);
                     }
                 })
                 .await;
             }
         }
+    }
+
+    /// Removes the folders that were made for answers and are empty.
+    pub(crate) async fn tidy(&self) {
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        if made.is_empty() {
+            return;
+        }
+        blocking(move || {
+            for (folder, made) in &made {
+                webroot::tidy(folder, made);
+            }
+        })
+        .await;
     }
 }
 

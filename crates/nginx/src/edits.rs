@@ -1,25 +1,20 @@
 //! Which vhost files must change for a batch, and how are they changed and changed back?
 //!
-//! The whole batch is worked out before anything is written: several sites in one file make a chain of states, each
-//! kept as a copy in the state folder:
-//!
-//! | copy | is |
-//! | --- | --- |
-//! | `edits/BATCH/FILE/0` | the file as it was |
-//! | `edits/BATCH/FILE/1` | after the first edit |
-//! | `edits/BATCH/FILE/2` | after the second, and so on |
-//!
-//! A file is only written while it equals one of these, so whatever a person does to it in between is kept.
+//! The whole batch is worked out before anything is written: several sites in one file make a chain of states. What
+//! each edit changes stands in the edit, with the SHA-256 of the whole file before and after. A file is only
+//! written while it is one of these states, so whatever a person does to it in between is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use renewal::deployment::Edit;
+use aws_lc_rs::digest;
+use renewal::certificate::Fingerprint;
+use renewal::deployment::{Edit, Splice};
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::HostFailure;
 
 use crate::conf::server::{self, Change};
-use crate::file::{self, Access, FileError};
+use crate::file::{self, Access, Beside, FileError, Unsynced};
 
 pub(crate) mod wanted;
 
@@ -86,9 +81,8 @@ pub(crate) struct BlockChange<'a> {
 }
 
 /// The edits of one batch, while they are worked out.
+#[derive(Default)]
 pub(crate) struct Batch<'a> {
-    state: PathBuf,
-    folder: Option<PathBuf>,
     files: Vec<FileChain<'a>>,
     by_path: HashMap<PathBuf, usize>,
 }
@@ -99,7 +93,6 @@ struct FileChain<'a> {
     original: Vec<u8>,
     changes: Vec<(u32, Change<'a>)>,
     latest: Vec<u8>,
-    copies: u32,
 }
 
 /// What one site's changes make of one file.
@@ -110,16 +103,6 @@ struct Draft<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Starts a batch whose copies are kept below `state`.
-    pub(crate) fn new(state: &Path) -> Self {
-        Self {
-            state: state.join("edits"),
-            folder: None,
-            files: Vec::new(),
-            by_path: HashMap::new(),
-        }
-    }
-
     /// Returns the content of a file as the batch leaves it so far.
     pub(crate) fn original(&mut self, path: &Path) -> Result<&[u8], EditError> {
         let index = self.chain(path)?;
@@ -156,7 +139,7 @@ impl<'a> Batch<'a> {
         let mut edits = Vec::new();
         for draft in drafts {
             if draft.after != self.files[draft.index].latest {
-                edits.push(self.keep(draft, what)?);
+                edits.push(self.keep(draft, what));
             }
         }
         Ok(edits)
@@ -172,148 +155,146 @@ impl<'a> Batch<'a> {
             latest: original.clone(),
             original,
             changes: Vec::new(),
-            copies: 0,
         });
         let index = self.files.len() - 1;
         self.by_path.insert(path.to_owned(), index);
         Ok(index)
     }
 
-    fn keep(&mut self, draft: Draft<'a>, what: &str) -> Result<Edit, EditError> {
-        let Draft {
-            index,
-            changes,
-            after,
-        } = draft;
-        let folder = self.folder()?.join(index.to_string());
-        file::make_folders(&folder, FOLDER_MODE)?;
-        let chain = &mut self.files[index];
-        if chain.copies == 0 {
-            file::replace(&folder.join("0"), &chain.original, Access::PRIVATE)?;
-            chain.copies = 1;
-        }
-        let number = chain.copies;
-        file::replace(&folder.join(number.to_string()), &after, Access::PRIVATE)?;
-        chain.copies += 1;
-        chain.changes = changes;
-        chain.latest = after;
-        Ok(Edit {
+    fn keep(&mut self, draft: Draft<'a>, what: &str) -> Edit {
+        let chain = &mut self.files[draft.index];
+        let edit = Edit {
             file: chain.file.clone(),
-            before: folder.join((number - 1).to_string()),
-            after: folder.join(number.to_string()),
+            before: sha256(&chain.latest),
+            after: sha256(&draft.after),
+            splice: Splice::between(&chain.latest, &draft.after),
             what: what.to_owned(),
-        })
-    }
-
-    /// Makes the batch's folder: the first number that no earlier batch has.
-    fn folder(&mut self) -> Result<&Path, FileError> {
-        if self.folder.is_none() {
-            file::make_folders(&self.state, FOLDER_MODE)?;
-            let mut number = 1u32;
-            let folder = loop {
-                let folder = self.state.join(number.to_string());
-                if std::fs::symlink_metadata(&folder).is_err() {
-                    break folder;
-                }
-                number += 1;
-            };
-            file::make_folder(&folder, FOLDER_MODE)?;
-            file::sync_folder(&self.state)?;
-            self.folder = Some(folder);
-        }
-        Ok(self.folder.as_deref().unwrap_or(&self.state))
+        };
+        chain.changes = draft.changes;
+        chain.latest = draft.after;
+        edit
     }
 }
 
-/// Makes an edit. Safe to repeat.
-pub(crate) fn make(edit: &Edit) -> Result<(), EditError> {
-    let now = file::read(&edit.file, FILE_BYTES_MAX)?;
-    let after = file::read(&edit.after, FILE_BYTES_MAX)?;
-    if now == after || later(edit).any(|copy| file::holds(&copy, &now).is_ok_and(same)) {
-        return Ok(());
-    }
-    if file::holds(&edit.before, &now)? != Some(true) {
-        return Err(EditError::Changed(edit.file.clone()));
-    }
-    Ok(file::replace(&edit.file, &after, Access::of(&edit.file)?)?)
+/// Makes the edits. Safe to repeat. When a file is not as it was, none is written.
+pub(crate) fn make(edits: &[&Edit]) -> Result<(), EditError> {
+    let made = by_file(edits).into_iter().map(|(file, edits)| {
+        let now = file::read(file, FILE_BYTES_MAX)?;
+        let Some(done) = state_of(&now, &edits) else {
+            return Err(EditError::Changed(file.to_owned()));
+        };
+        let changed = edits[done..]
+            .iter()
+            .try_fold(now.clone(), |text, edit| edit.splice.make(&text));
+        checked(file, now, changed, edits.last().map(|edit| edit.after))
+    });
+    write(made.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// Undoes an edit, byte for byte, and forgets it. Safe to repeat.
-pub(crate) fn unmake(edit: &Edit) -> Result<(), EditError> {
-    let before = match file::read(&edit.before, FILE_BYTES_MAX) {
-        Ok(before) => before,
-        // All was undone and forgotten.
-        Err(error) if error.is_missing() => {
-            remove_empty(edit);
-            return Ok(());
+/// Undoes the edits, byte for byte. Safe to repeat. Goes on after a failure.
+///
+/// # Errors
+///
+/// The first failure, and the files that may not be as they were before the edits.
+pub(crate) fn unmake(edits: &[&Edit]) -> Result<(), (EditError, HashSet<PathBuf>)> {
+    let mut failed: Option<EditError> = None;
+    let mut left = HashSet::new();
+    let mut unmade = Vec::new();
+    for (file, edits) in by_file(edits) {
+        match unmade_file(file, &edits) {
+            Ok(rewritten) => unmade.push(rewritten),
+            Err(error) => {
+                left.insert(file.to_owned());
+                failed.get_or_insert(error);
+            }
         }
-        Err(error) => return Err(error.into()),
+    }
+    let files: Vec<_> = unmade.iter().map(|(file, _)| file.clone()).collect();
+    if let Err(error) = write(unmade) {
+        left.extend(files);
+        failed.get_or_insert(error);
+    }
+    failed.map_or(Ok(()), |error| Err((error, left)))
+}
+
+fn unmade_file(file: &Path, edits: &[&Edit]) -> Result<Rewritten, EditError> {
+    let now = file::read(file, FILE_BYTES_MAX)?;
+    let Some(done) = state_of(&now, edits) else {
+        return Err(EditError::Changed(file.to_owned()));
     };
-    let now = file::read(&edit.file, FILE_BYTES_MAX)?;
-    if file::holds(&edit.after, &now)? == Some(true) {
-        file::replace(&edit.file, &before, Access::of(&edit.file)?)?;
-    } else if now != before && !earlier(edit).any(|copy| file::holds(&copy, &now).is_ok_and(same)) {
-        return Err(EditError::Changed(edit.file.clone()));
-    }
-    Ok(forget_last(edit)?)
+    let changed = edits[..done]
+        .iter()
+        .rev()
+        .try_fold(now.clone(), |text, edit| edit.splice.unmake(&text));
+    checked(file, now, changed, edits.first().map(|edit| edit.before))
 }
 
-/// Forgets what an undo would have needed.
-pub(crate) fn forget(edit: &Edit) -> Result<(), FileError> {
-    file::remove(&edit.before)?;
-    let last = later(edit).next().is_none();
-    if last {
-        file::remove(&edit.after)?;
+/// Returns each file with its edits, in order.
+fn by_file<'a>(edits: &[&'a Edit]) -> Vec<(&'a Path, Vec<&'a Edit>)> {
+    let mut files: Vec<(&Path, Vec<&Edit>)> = Vec::new();
+    let mut places: HashMap<&Path, usize> = HashMap::new();
+    for edit in edits {
+        let place = *places.entry(&edit.file).or_insert_with(|| {
+            files.push((&edit.file, Vec::new()));
+            files.len() - 1
+        });
+        files[place].1.push(*edit);
     }
-    remove_empty(edit);
-    Ok(())
+    files
 }
 
-/// Forgets the last edit of a chain, which is undone.
-fn forget_last(edit: &Edit) -> Result<(), FileError> {
-    file::remove(&edit.after)?;
-    if number(&edit.before) == Some(0) {
-        file::remove(&edit.before)?;
-    }
-    remove_empty(edit);
-    Ok(())
+/// Returns how many of the edits are made in the file; `None` when it is none of the states between them.
+fn state_of(now: &[u8], edits: &[&Edit]) -> Option<usize> {
+    let now = sha256(now);
+    let made = edits.iter().rposition(|edit| edit.after == now);
+    let none = || edits.first().filter(|edit| edit.before == now).map(|_| 0);
+    made.map(|last| last + 1).or_else(none)
 }
 
-/// Removes the folders of the batch when they are empty; what is left over does no harm.
-fn remove_empty(edit: &Edit) {
-    let folders = edit.after.ancestors().skip(1).take(2);
+/// A file and what is to be written to it; `None` when it is so already.
+type Rewritten = (PathBuf, Option<Vec<u8>>);
+
+fn checked(
+    file: &Path,
+    now: Vec<u8>,
+    changed: Option<Vec<u8>>,
+    expected: Option<Fingerprint>,
+) -> Result<Rewritten, EditError> {
+    match changed {
+        Some(changed) if Some(sha256(&changed)) == expected => {
+            Ok((file.to_owned(), (changed != now).then_some(changed)))
+        }
+        _ => Err(EditError::Changed(file.to_owned())),
+    }
+}
+
+/// Writes the files: all beside their places, synced together, then each put in its place in one step.
+fn write(files: Vec<Rewritten>) -> Result<(), EditError> {
+    let mut unsynced = Unsynced::default();
+    let mut beside = Vec::new();
+    let mut folders = BTreeSet::new();
+    for (path, bytes) in files {
+        let Some(bytes) = bytes else { continue };
+        let access = Access::of(&path)?;
+        beside.push(Beside::write(&path, &bytes, access, &mut unsynced)?);
+        folders.extend(path.parent().map(Path::to_owned));
+    }
+    unsynced.sync()?;
+    for file in beside {
+        file.put_in_place()?;
+    }
+    let mut unsynced = Unsynced::default();
     for folder in folders {
-        let _ = file::remove_folder(folder);
+        unsynced.folder(&folder)?;
     }
+    Ok(unsynced.sync()?)
 }
 
-/// Lists the copies that exist after the edit's own.
-fn later(edit: &Edit) -> impl Iterator<Item = PathBuf> {
-    let after = number(&edit.after);
-    let folder = edit.after.parent().map(Path::to_owned);
-    let numbers = after.map_or(0..0, |after| after + 1..u32::MAX);
-    numbers
-        .map_while(move |number| Some(folder.as_ref()?.join(number.to_string())))
-        .take_while(|copy| copy.exists())
+fn sha256(bytes: &[u8]) -> Fingerprint {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    Fingerprint(sha256)
 }
-
-/// Lists the copies before the edit's own.
-fn earlier(edit: &Edit) -> impl Iterator<Item = PathBuf> {
-    let folder = edit.after.parent().map(Path::to_owned);
-    (0..number(&edit.before).unwrap_or(0))
-        .map_while(move |number| Some(folder.as_ref()?.join(number.to_string())))
-}
-
-fn number(copy: &Path) -> Option<u32> {
-    copy.file_name()?.to_str()?.parse().ok()
-}
-
-fn same(answer: Option<bool>) -> bool {
-    answer == Some(true)
-}
-
-/// A vhost may hold passwords for a backend.
-const FOLDER_MODE: u32 = 0o700;
 
 /// As the parser's own limit.
 const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -1,9 +1,10 @@
 //! How is a file written so that a crash at any instant leaves the old one or the new one, and nothing between?
 //!
 //! Under a name of its own in the same folder, with its final mode from the first byte, synced, renamed, and the
-//! folder synced. Every change to the disk by this crate goes through here, except challenge files, which nobody
+//! folder synced. Many files together are written, synced, and renamed in three strokes ([`Beside`], [`Unsynced`]). Every change to the disk by this crate goes through here, except challenge files, which nobody
 //! misses after a crash.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -126,34 +127,149 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Puts `bytes` in the place of the file, or makes it.
-pub(crate) fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
-    let temporary = write_beside(path, bytes, access)?;
-    rename(&temporary, path, RenameFlags::empty())?;
-    sync_folder(parent(path))
+/// A file with its content, under a name of its own beside its place that no include pattern of nginx matches.
+///
+/// Removed again when it is dropped before it was put in its place.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    path: PathBuf,
+    temporary: Option<PathBuf>,
 }
 
-/// Makes a file that will never change; the caller syncs the folder. One that is there already is left as it is.
+impl Beside {
+    /// Writes the file. It MUST be synced before it is put in its place.
+    pub(crate) fn write(
+        path: &Path,
+        bytes: &[u8],
+        access: Access,
+        unsynced: &mut Unsynced,
+    ) -> Result<Self, FileError> {
+        let name = path.file_name().unwrap_or_default();
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".clpctl");
+        let temporary = path.with_file_name(hidden);
+        let wrong = |cause| cannot("write", path, cause);
+        let mut file = match make(&temporary, access) {
+            // One run at a time has the lease, so what lies there is left from a crash.
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&temporary)?;
+                make(&temporary, access)
+            }
+            made => made,
+        }
+        .map_err(wrong)?;
+        let beside = Self {
+            path: path.to_owned(),
+            temporary: Some(temporary),
+        };
+        step()
+            .and_then(|()| file.write_all(bytes))
+            .and_then(|()| grant(&file, access))
+            .map_err(wrong)?;
+        unsynced.file(path, file)?;
+        Ok(beside)
+    }
+
+    /// Puts the file in its place, whatever is there; the caller syncs the folder.
+    pub(crate) fn put_in_place(mut self) -> Result<(), FileError> {
+        if let Some(temporary) = &self.temporary {
+            rename(temporary, &self.path, RenameFlags::empty())?;
+        }
+        self.temporary = None;
+        Ok(())
+    }
+
+    /// Puts the file in its place if nothing is there; returns whether it did. The caller syncs the folder.
+    pub(crate) fn put_where_nothing_is(mut self) -> Result<bool, FileError> {
+        let Some(temporary) = &self.temporary else {
+            return Ok(true);
+        };
+        match rename(temporary, &self.path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(error) if error.errno() == Some(Errno::EXIST) => return Ok(false),
+            // Some network file systems know no flags; one run at a time writes here, so a look is enough.
+            Err(error) if error.errno() == Some(Errno::INVAL) => {
+                if std::fs::symlink_metadata(&self.path).is_ok() {
+                    return Ok(false);
+                }
+                rename(temporary, &self.path, RenameFlags::empty())?;
+            }
+            Err(error) => return Err(error),
+        }
+        self.temporary = None;
+        Ok(true)
+    }
+}
+
+impl Drop for Beside {
+    /// What is half written helps nobody, least of all on a full disk.
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = remove(temporary);
+        }
+    }
+}
+
+/// What was changed and might still be lost when the power fails.
 ///
-/// Returns whether the file now has these bytes: `false` when it had others, and still has.
-pub(crate) fn create(path: &Path, bytes: &[u8], access: Access) -> Result<bool, FileError> {
-    if let Some(same) = holds(path, bytes)? {
-        return Ok(same);
-    }
-    let temporary = write_beside(path, bytes, access)?;
-    match rename(&temporary, path, RenameFlags::NOREPLACE) {
-        Ok(()) => {}
-        Err(error) if error.errno() == Some(Errno::EXIST) => {
-            remove(&temporary)?;
-            return Ok(holds(path, bytes)?.unwrap_or(false));
+/// A few things are synced one by one; for many, the file system is asked once to write down all that it has. That
+/// takes in what others wrote in the last seconds too, which it would have written by itself soon.
+#[derive(Debug, Default)]
+pub(crate) struct Unsynced {
+    things: usize,
+    /// The first thing of each file system: through it, errors since then are seen.
+    first: Vec<(u64, PathBuf, File)>,
+    /// The other things, as long as they are few.
+    rest: Vec<(PathBuf, File)>,
+    folders: HashSet<PathBuf>,
+}
+
+impl Unsynced {
+    /// Takes in a file that was written.
+    pub(crate) fn file(&mut self, path: &Path, file: File) -> Result<(), FileError> {
+        let facts = file
+            .metadata()
+            .map_err(|cause| cannot("look at", path, cause))?;
+        self.things += 1;
+        if self.first.iter().all(|(dev, ..)| *dev != facts.dev()) {
+            self.first.push((facts.dev(), path.to_owned(), file));
+        } else if self.things <= FEW {
+            self.rest.push((path.to_owned(), file));
+        } else {
+            self.rest.clear();
         }
-        // Some network file systems know no flags; one run at a time writes here, so a look before is enough.
-        Err(error) if error.errno() == Some(Errno::INVAL) => {
-            rename(&temporary, path, RenameFlags::empty())?;
-        }
-        Err(error) => return Err(error),
+        Ok(())
     }
-    Ok(true)
+
+    /// Takes in a folder in which names were made, changed or removed.
+    pub(crate) fn folder(&mut self, path: &Path) -> Result<(), FileError> {
+        if !self.folders.insert(path.to_owned()) {
+            return Ok(());
+        }
+        let folder = File::open(path).map_err(|cause| cannot("sync the folder", path, cause))?;
+        self.file(path, folder)
+    }
+
+    /// Has the disk remember all of it.
+    pub(crate) fn sync(self) -> Result<(), FileError> {
+        let many = self.things > FEW;
+        for (_, path, file) in &self.first {
+            let wrong = |cause| cannot("sync", path, cause);
+            step().map_err(wrong)?;
+            if many {
+                rustix::fs::syncfs(file).map_err(|cause| wrong(cause.into()))?;
+            } else {
+                file.sync_all().map_err(wrong)?;
+            }
+        }
+        for (path, file) in &self.rest {
+            let wrong = |cause| cannot("sync", path, cause);
+            step().map_err(wrong)?;
+            file.sync_all().map_err(wrong)?;
+        }
+        Ok(())
+    }
 }
 
 /// Says whether the file has exactly these bytes; `None` when there is no file.
@@ -168,17 +284,21 @@ pub(crate) fn holds(path: &Path, bytes: &[u8]) -> Result<Option<bool>, FileError
 }
 
 /// Makes a folder and those above it; what exists is left as it is.
-pub(crate) fn make_folders(path: &Path, mode: u32) -> Result<(), FileError> {
+pub(crate) fn make_folders(
+    path: &Path,
+    mode: u32,
+    unsynced: &mut Unsynced,
+) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
-        make_folders(above, FOLDER_MODE)?;
+        make_folders(above, FOLDER_MODE, unsynced)?;
     }
     match make_folder(path, mode) {
         Err(error) if error.errno() == Some(Errno::EXIST) && path.is_dir() => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_folder(parent(path)),
+        Ok(()) => unsynced.folder(parent(path)),
     }
 }
 
@@ -242,33 +362,14 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
         .map_err(wrong)
 }
 
-/// Writes a file beside `path`, under a name that no include pattern of nginx matches.
-fn write_beside(path: &Path, bytes: &[u8], access: Access) -> Result<PathBuf, FileError> {
-    let name = path.file_name().unwrap_or_default();
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(".clpctl");
-    let temporary = path.with_file_name(hidden);
-    // One run at a time has the lease, so what lies there is left from a crash.
-    remove(&temporary)?;
-    let wrong = |cause| cannot("write", path, cause);
-    step().map_err(wrong)?;
-    let mut file = OpenOptions::new()
+/// Makes a file that only its owner may read, whatever the mode will be.
+fn make(path: &Path, access: Access) -> io::Result<File> {
+    step()?;
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(access.mode & 0o600)
-        .open(&temporary)
-        .map_err(wrong)?;
-    let filled = step()
-        .and_then(|()| file.write_all(bytes))
-        .and_then(|()| grant(&file, access))
-        .and_then(|()| file.sync_all());
-    if let Err(cause) = filled {
-        // What is half written helps nobody, least of all on a full disk.
-        let _ = remove(&temporary);
-        return Err(wrong(cause));
-    }
-    Ok(temporary)
+        .open(path)
 }
 
 /// Gives an open file its owner first and its mode then, so that at no moment more may read it than should.
@@ -304,6 +405,9 @@ fn no_inode_left(path: &Path) -> bool {
 fn mount_hint(path: &Path) -> std::path::Display<'_> {
     parent(path).display()
 }
+
+/// So many syncs cost less than one of a whole file system where others write.
+const FEW: usize = 8;
 
 /// Folders above those with a rule of their own.
 const FOLDER_MODE: u32 = 0o755;
@@ -352,6 +456,14 @@ pub(crate) mod crash {
 mod tests {
     use super::*;
 
+    fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
+        let mut unsynced = Unsynced::default();
+        let beside = Beside::write(path, bytes, access, &mut unsynced)?;
+        unsynced.sync()?;
+        beside.put_in_place()?;
+        sync_folder(parent(path))
+    }
+
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().mode() & 0o7777
     }
@@ -391,13 +503,38 @@ mod tests {
     fn what_is_written_once_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cert1.pem");
-        assert!(create(&path, b"one", Access::PUBLIC).unwrap());
+        let create = |bytes: &[u8]| {
+            let mut unsynced = Unsynced::default();
+            let beside = Beside::write(&path, bytes, Access::PUBLIC, &mut unsynced).unwrap();
+            unsynced.sync().unwrap();
+            beside.put_where_nothing_is().unwrap()
+        };
+        assert!(create(b"one"));
         let inode = path.metadata().unwrap().ino();
-        assert!(create(&path, b"one", Access::PUBLIC).unwrap());
-        assert!(!create(&path, b"two", Access::PUBLIC).unwrap());
-        assert!(!create(&path, b"o", Access::PUBLIC).unwrap());
+        assert!(!create(b"two"));
         assert_eq!(path.metadata().unwrap().ino(), inode);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_files_are_synced_together_and_few_one_by_one() {
+        for (count, syncs) in [(0, 0), (1, 1), (FEW, FEW), (FEW + 1, 1), (100, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut unsynced = Unsynced::default();
+            for number in 0..count {
+                let path = folder.path().join(number.to_string());
+                Beside::write(&path, b"x", Access::PUBLIC, &mut unsynced)
+                    .and_then(Beside::put_in_place)
+                    .unwrap();
+            }
+            let (synced, died) = crash::after(syncs, || unsynced.sync());
+            synced.unwrap();
+            assert!(
+                count == 0 || died,
+                "{count} files take no less than {syncs} syncs"
+            );
+        }
     }
 
     #[test]

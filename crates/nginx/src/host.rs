@@ -22,12 +22,14 @@ use crate::challenge::Challenges;
 use crate::conf::read::Disk;
 use crate::conf::tls::Files;
 use crate::edits::wanted::{self, HostPorts};
-use crate::edits::{self, Batch, EditError};
-use crate::lineage::{Lineages, Part, archive, links};
+use crate::edits::{Batch, EditError};
+use crate::lineage::archive::{self, Arrival};
+use crate::lineage::{Lineages, Part};
 use crate::served::{Looker, Target};
 use crate::settings::Settings;
+use crate::together::Together;
 use crate::workers::OldWorkers;
-use crate::{error_logs, keys, look, reload, sites, test};
+use crate::{error_logs, keys, look, reload, sites, switches, test};
 
 /// An nginx with its configuration and its certificates.
 pub struct NginxHost {
@@ -36,6 +38,8 @@ pub struct NginxHost {
     looker: Looker,
     old_workers: OldWorkers,
     challenges: Challenges,
+    keys_kept: Together<(Name, Secret), Result<(), HostFailure>>,
+    staged: Together<Arrival, Result<Staged, HostFailure>>,
     build: OnceCell<Build>,
     /// What the last look saw of the configuration.
     conf: Mutex<Arc<look::Look>>,
@@ -51,6 +55,8 @@ impl NginxHost {
             looker: Looker::new(),
             old_workers: OldWorkers::default(),
             challenges: Challenges::new(Arc::clone(&settings)),
+            keys_kept: Together::default(),
+            staged: Together::default(),
             build: OnceCell::new(),
             conf: Mutex::default(),
             settings,
@@ -230,8 +236,11 @@ impl Host for NginxHost {
     }
 
     async fn keep_key(&self, domain: &Name, key: &Secret) -> Result<(), HostFailure> {
-        let (settings, domain, key) = (Arc::clone(&self.settings), domain.clone(), key.clone());
-        blocking(move || keys::keep(&settings, &domain, &key)).await
+        let settings = Arc::clone(&self.settings);
+        let keep = move |keys: Vec<_>| keys::keep(&settings, &keys);
+        self.keys_kept
+            .run((domain.clone(), key.clone()), keep)
+            .await
     }
 
     async fn kept_key(&self, domain: &Name) -> Result<Option<Secret>, HostFailure> {
@@ -247,13 +256,23 @@ impl Host for NginxHost {
         now: Timestamp,
     ) -> Result<Staged, HostFailure> {
         let (settings, lineages) = (Arc::clone(&self.settings), Arc::clone(&self.lineages));
-        let (site, key, issued) = (site.clone(), key.clone(), issued.clone());
-        blocking(move || {
-            let staged = archive::stage(&lineages, &settings.roots, &site, &key, &issued, now)?;
-            keys::forget(&settings, site.domain())?;
-            Ok(staged)
-        })
-        .await
+        let arrival = Arrival {
+            site: site.clone(),
+            key: key.clone(),
+            issued: issued.clone(),
+            now,
+        };
+        let stage = move |arrivals: Vec<Arrival>| {
+            let staged = archive::stage(&lineages, &settings.roots, &arrivals);
+            let each = staged.into_iter().zip(&arrivals);
+            each.map(|(staged, arrival)| {
+                let staged = staged?;
+                keys::forget(&settings, arrival.site.domain())?;
+                Ok(staged)
+            })
+            .collect()
+        };
+        self.staged.run(arrival, stage).await
     }
 
     async fn prepare(&self, changes: &[Change<'_>]) -> Vec<Result<Switch, HostFailure>> {
@@ -267,7 +286,7 @@ impl Host for NginxHost {
                 Change::Stateless { .. } => None,
             })
             .collect();
-        let mut batch = Batch::new(&self.settings.state);
+        let mut batch = Batch::default();
         changes
             .iter()
             .zip(&files)
@@ -278,44 +297,19 @@ impl Host for NginxHost {
             .collect()
     }
 
-    async fn switch(&self, switch: &Switch) -> Result<(), HostFailure> {
-        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
-        blocking(move || {
-            if let Some(change) = &switch.links {
-                links::switch(&lineages, change)?;
-            }
-            Ok(switch.edits.iter().try_for_each(edits::make)?)
-        })
-        .await
+    async fn switch(&self, made: &[Switch]) -> Result<(), HostFailure> {
+        let (lineages, made) = (Arc::clone(&self.lineages), made.to_owned());
+        blocking(move || switches::make(&lineages, &made)).await
     }
 
-    async fn revert(&self, switch: &Switch) -> Result<(), HostFailure> {
-        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
-        blocking(move || {
-            switch.edits.iter().rev().try_for_each(edits::unmake)?;
-            if let Some(change) = &switch.links {
-                links::revert(&lineages, change)?;
-            }
-            Ok(())
-        })
-        .await
+    async fn revert(&self, made: &[Switch]) -> Result<(), HostFailure> {
+        let (lineages, made) = (Arc::clone(&self.lineages), made.to_owned());
+        blocking(move || switches::unmake(&lineages, &made)).await
     }
 
-    async fn settle(&self, switch: &Switch) {
-        let (lineages, switch) = (Arc::clone(&self.lineages), switch.clone());
-        blocking(move || {
-            if let Some(change) = &switch.links
-                && let Err(error) = links::settle(&lineages, change)
-            {
-                tracing::warn!(%error, "what an undo would have needed stays behind");
-            }
-            for edit in &switch.edits {
-                if let Err(error) = edits::forget(edit) {
-                    tracing::warn!(%error, "what an undo would have needed stays behind");
-                }
-            }
-        })
-        .await;
+    async fn settle(&self, made: &[Switch]) {
+        let (lineages, made) = (Arc::clone(&self.lineages), made.to_owned());
+        blocking(move || switches::settle(&lineages, &made)).await;
     }
 
     async fn test(&self) -> Result<(), HostFailure> {
@@ -367,6 +361,10 @@ impl Host for NginxHost {
 
     async fn withdraw(&self, site: &Site, way: Way, token: &str) {
         self.challenges.withdraw(site, way, token).await;
+    }
+
+    async fn tidy(&self) {
+        self.challenges.tidy().await;
     }
 }
 

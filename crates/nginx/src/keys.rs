@@ -6,18 +6,38 @@ use renewal::name::Name;
 use renewal::ports::HostFailure;
 use renewal::secret::Secret;
 
-use crate::file::{self, Access, FileError};
+use crate::file::{self, Access, Beside, FileError, Unsynced};
 use crate::settings::Settings;
 
-/// Keeps the key of a site's order, for root alone.
-pub(crate) fn keep(settings: &Settings, domain: &Name, key: &Secret) -> Result<(), HostFailure> {
-    file::make_folders(&settings.state.join(FOLDER), FOLDER_MODE)?;
-    file::replace(
-        &path(settings, domain),
-        key.reveal().as_bytes(),
-        Access::PRIVATE,
-    )?;
-    Ok(())
+/// Keeps the keys of sites' orders, for root alone; returns an answer for each, in order.
+pub(crate) fn keep(settings: &Settings, keys: &[(Name, Secret)]) -> Vec<Result<(), HostFailure>> {
+    let mut unsynced = Unsynced::default();
+    let folder = settings.state.join(FOLDER);
+    let made = file::make_folders(&folder, FOLDER_MODE, &mut unsynced);
+    let drafts: Vec<_> = keys
+        .iter()
+        .map(|(domain, key)| {
+            let path = path(settings, domain);
+            Beside::write(
+                &path,
+                key.reveal().as_bytes(),
+                Access::PRIVATE,
+                &mut unsynced,
+            )
+        })
+        .collect();
+    let written = made.and_then(|()| unsynced.sync());
+    let kept: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| draft.and_then(Beside::put_in_place))
+        .collect();
+    let synced = written.and_then(|()| file::sync_folder(&folder));
+    kept.into_iter()
+        .map(|one| match (&synced, one) {
+            (Ok(()), one) => one.map_err(HostFailure::from),
+            (Err(error), _) => Err(HostFailure(error.finding())),
+        })
+        .collect()
 }
 
 /// Returns the key that was kept.
@@ -63,7 +83,10 @@ mod tests {
         assert_eq!(kept(&settings, &domain).unwrap(), None);
         for key in ["one", "two"] {
             let key = Secret::new(key.into());
-            keep(&settings, &domain, &key).unwrap();
+            let [kept_so] = keep(&settings, &[(domain.clone(), key.clone())])
+                .try_into()
+                .unwrap();
+            kept_so.unwrap();
             assert_eq!(kept(&settings, &domain).unwrap(), Some(key));
         }
         let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;

@@ -11,6 +11,8 @@
 //! | with which certificates, lineages and policies? | `sites`, `lineage`, `current` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
+//! | how are many sites switched over at once? | `switches` |
+//! | how do many writes share the wait for the disk? | `together` |
 //! | does nginx accept it, and is it told? | `test`, `reload` |
 //! | what is served now? | `served` |
 //! | how is a challenge answered? | `challenge` |
@@ -34,6 +36,8 @@ mod lineage;
 mod sites;
 mod keys;
 mod edits;
+mod switches;
+mod together;
 mod challenge;
 mod test;
 mod reload;

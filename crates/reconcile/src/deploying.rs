@@ -183,7 +183,9 @@ async fn switch_and_test<W: World>(
 }
 
 async fn advance_to_tested<W: World>(world: &W, batch: &mut Batch) -> Result<(), Finding> {
-    switch_all(world, &batch.deployment.switches)
+    world
+        .host()
+        .switch(&batch.deployment.switches)
         .await
         .map_err(|failure| failure.0)?;
     batch
@@ -203,39 +205,13 @@ pub(crate) async fn test<W: World>(world: &W, batch: &mut Batch) -> Result<(), F
     Ok(())
 }
 
-/// Makes every switch: edits one after the other, for two may be in one file; links side by side.
-pub(crate) async fn switch_all<W: World>(
-    world: &W,
-    switches: &[Switch],
-) -> Result<(), HostFailure> {
-    let (edits, links): (Vec<&Switch>, Vec<&Switch>) =
-        switches.iter().partition(|switch| !switch.edits.is_empty());
-    for switch in edits {
-        world.host().switch(switch).await?;
-    }
-    let links: Vec<_> = links
-        .into_iter()
-        .map(|switch| world.host().switch(switch))
-        .collect();
-    let results: Vec<Result<(), HostFailure>> = futures_util::stream::iter(links)
-        .buffer_unordered(SWITCHES_AT_ONCE)
-        .collect()
-        .await;
-    results.into_iter().collect()
-}
-
-/// Undoes every switch, in the opposite order; goes on after a failure and reports the first.
+/// Undoes every switch, and forgets what that needed.
 pub(crate) async fn revert<W: World>(world: &W, switches: &[Switch]) -> Result<(), Finding> {
-    let mut first = Ok(());
-    for switch in switches.iter().rev() {
-        if let Err(failure) = world.host().revert(switch).await {
-            tracing::error!(domain = %switch.domain, %failure, "a switch could not be undone");
-            first = first.and(Err(failure.0));
-        } else {
-            world.host().settle(switch).await;
-        }
+    let undone = world.host().revert(switches).await;
+    if let Err(failure) = &undone {
+        tracing::error!(%failure, "a switch could not be undone");
     }
-    first
+    undone.map_err(|failure| failure.0)
 }
 
 async fn reload<W: World>(world: &W, deployed: &mut Deployed) {
@@ -348,9 +324,7 @@ pub(crate) async fn settle<W: World>(world: &W, batch: &mut Batch) {
         tracing::warn!(%failure, "the deployment could not be closed; the next run looks again");
         return;
     }
-    for switch in &batch.deployment.switches {
-        world.host().settle(switch).await;
-    }
+    world.host().settle(&batch.deployment.switches).await;
 }
 
 /// Says what is wrong when something else is served than what was deployed.
@@ -403,9 +377,6 @@ fn forgot(failure: &MemoryFailure) -> Finding {
         .detail(failure.cause.clone())
         .fix("make room or mend the rights of the state folder")
 }
-
-/// Each is a few small files and two syncs.
-const SWITCHES_AT_ONCE: usize = 8;
 
 /// Each is a handshake per address.
 const SITES_VERIFIED_AT_ONCE: usize = 32;

@@ -14,8 +14,9 @@ use renewal::ledger::{Ledger, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::ports::{
-    Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure, Note,
-    Observer as _, OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged, Waiting,
+    Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure,
+    Note, Observer as _, OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged,
+    Waiting,
 };
 use renewal::retry::Blame;
 use renewal::secret::Secret;

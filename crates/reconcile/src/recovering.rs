@@ -9,9 +9,7 @@ use renewal::finding::Finding;
 use renewal::ports::{Event, Host as _, Known, Memory as _, MemoryFailure, Observer as _};
 use renewal::site::Site;
 
-use crate::deploying::{
-    Batch, Job, JobKind, not_served, patience, revert, settle, switch_all, test, verify,
-};
+use crate::deploying::{Batch, Job, JobKind, not_served, patience, revert, settle, test, verify};
 use crate::world::World;
 
 /// What came of it.
@@ -89,7 +87,9 @@ async fn advance<W: World>(
 ) -> Result<(), Finding> {
     for step in batch.deployment.phase.remaining() {
         match step {
-            Step::Switch => switch_all(world, &batch.deployment.switches)
+            Step::Switch => world
+                .host()
+                .switch(&batch.deployment.switches)
                 .await
                 .map_err(|failure| failure.0)?,
             Step::Test => test(world, batch).await?,

@@ -47,7 +47,7 @@ impl Certificate {
     }
 }
 
-/// The SHA-256 of a certificate's DER; shown in hexadecimal.
+/// The SHA-256 of a certificate's DER, or of a file; shown in hexadecimal.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Fingerprint(pub [u8; 32]);
 

@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Fingerprint;
 use crate::name::Name;
 
+pub use self::splice::Splice;
+
+mod splice;
+
 /// A batch of switches with one test and one reload.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -52,15 +56,17 @@ pub struct LinkSwitch {
     pub serves: Fingerprint,
 }
 
-/// An edit of one file, as two copies kept in the state folder until it is settled.
+/// An edit of one file.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Edit {
     /// The file.
     pub file: PathBuf,
-    /// The copy of what it was.
-    pub before: PathBuf,
-    /// The copy of what it becomes.
-    pub after: PathBuf,
+    /// What the whole file is before.
+    pub before: Fingerprint,
+    /// What it is afterwards.
+    pub after: Fingerprint,
+    /// What changes, to the byte.
+    pub splice: Splice,
     /// What changes, as a phrase for people.
     pub what: String,
 }

@@ -87,7 +87,7 @@ pub struct Server {
 }
 
 /// Where nginx would look for the file of a challenge.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ChallengeFolder {
     /// Below this root, at `.well-known/acme-challenge/TOKEN`.
     Root(PathBuf),

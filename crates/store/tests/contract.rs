@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
-use renewal::deployment::{Deployment, Edit, LinkSwitch, Phase, Switch};
+use renewal::deployment::{Deployment, Edit, LinkSwitch, Phase, Splice, Switch};
 use renewal::ledger::{Ledger, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
@@ -150,8 +150,12 @@ fn deployment(domain: &str) -> Deployment {
             }),
             edits: vec![Edit {
                 file: PathBuf::from("/etc/nginx/sites-enabled/ä b.conf"),
-                before: PathBuf::from("/var/lib/clpctl/edits/1.before"),
-                after: PathBuf::from("/var/lib/clpctl/edits/1.after"),
+                before: Fingerprint([8; 32]),
+                after: Fingerprint([9; 32]),
+                splice: Splice::between(
+                    b"# \xff\nserver {}",
+                    b"# \xff\nserver { listen 443 ssl; }",
+                ),
                 what: "listen 443 ssl".to_owned(),
             }],
         }],
@@ -196,7 +200,10 @@ fn suggestions_and_failures_of_a_site_are_remembered_apart(memory: &impl Kept) {
         ];
         memory.remember_suggestions(&both).unwrap();
         memory
-            .note(&[Note::Attempts(&name("a.test"), Some(&attempts("the CA hangs")))])
+            .note(&[Note::Attempts(
+                &name("a.test"),
+                Some(&attempts("the CA hangs")),
+            )])
             .unwrap();
         memory
             .note(&[Note::Attempts(&name("c.test"), Some(&attempts("x")))])

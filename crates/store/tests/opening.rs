@@ -191,7 +191,10 @@ fn a_viewer_writes_nothing_and_leaves_no_file() {
     let before = contents(state);
     let viewer = Database::open_read_only(&path).unwrap();
     assert_eq!(viewer.history(None, 9).unwrap(), [entry("x")]);
-    let error = viewer.note(&[Note::History(&entry("y"))]).unwrap_err().to_string();
+    let error = viewer
+        .note(&[Note::History(&entry("y"))])
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("readonly"), "{error}");
     drop(viewer);
     assert_eq!(contents(state), before);

@@ -156,7 +156,8 @@ fn a_site_that_is_added_gets_its_certificate() {
     add_listed(&mut host, "b.test");
     // Not the second pass: the vhost may be seen before the setting, and is then no reason to order.
     service.wait("a certificate", |told| {
-        told.iter().any(|text| text.contains(" 1 renewed, 0 failed"))
+        told.iter()
+            .any(|text| text.contains(" 1 renewed, 0 failed"))
     });
     assert_eq!(
         openssl::served(host.nginx.https_addresses()[0], "b.test"),

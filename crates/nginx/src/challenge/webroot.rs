@@ -36,48 +36,41 @@ pub(super) fn put(
     answer: &str,
 ) -> Result<Vec<&'static str>, Finding> {
     let mut made = Vec::new();
-    let mut attempt = 0;
-    loop {
-        match try_put(folder, owner, token, answer, &mut made) {
-            Ok(()) => return Ok(made),
-            // Another site of the same document root has just removed the folder, for it was empty.
-            Err((_, Errno::NOENT)) if attempt < ATTEMPTS && path(folder).is_dir() => attempt += 1,
-            Err((path, errno)) => return Err(finding(&path, errno)),
-        }
+    match try_put(folder, owner, token, answer, &mut made) {
+        Ok(()) => Ok(made),
+        Err((path, errno)) => Err(finding(&path, errno)),
     }
 }
 
-/// Removes the file, and those of the folders `made` that are empty; says whether all of these are gone.
-pub(super) fn take(folder: &ChallengeFolder, token: &str, made: &[&'static str]) -> bool {
-    let Ok(root) = open_root(path(folder)) else {
-        return true;
-    };
-    let mut folders = vec![root];
-    for name in inner(folder) {
-        match folders.last().map(|above| open_folder(above, name)) {
-            Some(Ok(inner)) => folders.push(inner),
-            _ => break,
-        }
-    }
+/// Removes the file.
+pub(super) fn take(folder: &ChallengeFolder, token: &str) {
+    let folders = open_inner(folder);
     if folders.len() == inner(folder).len() + 1
         && let Some(innermost) = folders.last()
     {
         let _ = unlinkat(innermost, token, AtFlags::empty());
     }
-    let ours = |name: &&&str| made.contains(*name);
-    let mut gone = true;
-    for (above, name) in folders
-        .iter()
-        .zip(inner(folder).iter())
-        .rev()
-        .filter(|(_, name)| ours(name))
-    {
-        gone &= matches!(
-            unlinkat(above, *name, AtFlags::REMOVEDIR),
-            Ok(()) | Err(Errno::NOENT)
-        );
+}
+
+/// Removes those of the folders `made` that are empty.
+pub(super) fn tidy(folder: &ChallengeFolder, made: &[&'static str]) {
+    let folders = open_inner(folder);
+    let inside = folders.iter().zip(inner(folder).iter());
+    for (above, name) in inside.rev().filter(|(_, name)| made.contains(*name)) {
+        let _ = unlinkat(above, *name, AtFlags::REMOVEDIR);
     }
-    gone
+}
+
+/// Opens the folders on the way to the token, outermost first, as far as they are there.
+fn open_inner(folder: &ChallengeFolder) -> Vec<OwnedFd> {
+    let mut folders: Vec<OwnedFd> = open_root(path(folder)).into_iter().collect();
+    for name in inner(folder) {
+        match folders.last().map(|above| open_folder(above, name)) {
+            Some(Ok(inner)) => folders.push(inner),
+            Some(Err(_)) | None => break,
+        }
+    }
+    folders
 }
 
 type Failure = (PathBuf, Errno);
@@ -235,9 +228,6 @@ fn finding(path: &Path, errno: Errno) -> Finding {
         std::io::Error::from(errno)
     ))
 }
-
-/// How often a folder that vanishes is made again.
-const ATTEMPTS: u32 = 5;
 
 #[cfg(test)]
 mod tests;

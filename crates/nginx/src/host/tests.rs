@@ -51,16 +51,11 @@ async fn prepare(host: &NginxHost, (site, staged): &(Site, Staged)) -> Switch {
 }
 
 fn make(host: &NginxHost, switch: &Switch) -> Result<(), HostFailure> {
-    links::switch(&host.lineages, switch.links.as_ref().unwrap())?;
-    Ok(switch.edits.iter().try_for_each(edits::make)?)
+    switches::make(&host.lineages, std::slice::from_ref(switch))
 }
 
 fn unmake(host: &NginxHost, switch: &Switch) -> Result<(), HostFailure> {
-    switch.edits.iter().rev().try_for_each(edits::unmake)?;
-    Ok(links::revert(
-        &host.lineages,
-        switch.links.as_ref().unwrap(),
-    )?)
+    switches::unmake(&host.lineages, std::slice::from_ref(switch))
 }
 
 /// Dies at each step on the way there and back, and lets nginx judge what it would read then.
@@ -72,7 +67,7 @@ async fn die_everywhere(sample: Sample, is_renewal: bool) {
     if is_renewal {
         let first = prepare(&host, &stage(&host, &authority).await).await;
         make(&host, &first).unwrap();
-        host.settle(&first).await;
+        host.settle(std::slice::from_ref(&first)).await;
     }
     let before = std::fs::read(&vhost).unwrap();
     let staged = stage(&host, &authority).await;

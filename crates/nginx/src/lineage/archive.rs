@@ -1,8 +1,9 @@
 //! May what the CA sent be kept, and as which version?
 //!
-//! Checked before anything is written. Then the four files are written once, each synced, and never changed; nothing
+//! Checked before anything is written. Then the four files are written once, synced, and never changed; nothing
 //! that nginx reads is touched. The same leaf gets the same version, so that a crash half way costs nothing.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use x509::chain::Chain;
 
 use super::{Lineages, Part};
-use crate::file::{self, Access, FileError};
+use crate::file::{self, Access, Beside, FileError, Unsynced};
 
 /// What the CA sent was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub(crate) enum StageError {
     /// It becomes valid later, by this host's clock.
     #[error("the certificate is not valid before {0}, and this host's clock says that it is {1}")]
     Early(Timestamp, Timestamp),
+    /// Somebody else wrote the same version at the same time.
+    #[error("somebody else writes to {} at the same time", .0.display())]
+    Raced(PathBuf),
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -35,6 +39,14 @@ impl From<StageError> for HostFailure {
     fn from(error: StageError) -> Self {
         match error {
             StageError::File(error) => error.into(),
+            StageError::Raced(_) => Self(
+                Finding::new(
+                    FindingName::FileNotUsable,
+                    "The new certificate could not be written.",
+                )
+                .detail(error.to_string())
+                .fix("Let only one program renew this certificate: certbot keeps its lineages there too. The next run goes on with the same order."),
+            ),
             // Not the certificate's fault: it is taken up again, without another order, once the clock is right.
             StageError::Early(..) => Self(
                 Finding::new(
@@ -56,37 +68,160 @@ impl From<StageError> for HostFailure {
     }
 }
 
-/// Checks what the CA sent for `site` and writes it to `archive/`.
+/// What the CA sent for a site.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) site: Site,
+    pub(crate) key: Secret,
+    pub(crate) issued: Issued,
+    pub(crate) now: Timestamp,
+}
+
+/// Checks what the CA sent and writes it to `archive/`; returns an answer for each arrival, in order.
 ///
 /// `roots` are known besides the public ones.
 pub(crate) fn stage(
     lineages: &Lineages,
     roots: &[CertificateDer<'static>],
-    site: &Site,
-    key: &Secret,
-    issued: &Issued,
-    now: Timestamp,
-) -> Result<Staged, StageError> {
-    let chain = choose(roots, site, key, issued, now)?;
-    let version = write(lineages, &site.lineage, &chain, key)?;
-    Ok(Staged {
-        version,
-        certificate: chain.leaf,
-        path: lineages.link(&site.lineage, Part::Fullchain),
-    })
+    arrivals: &[Arrival],
+) -> Vec<Result<Staged, HostFailure>> {
+    let mut unsynced = Unsynced::default();
+    let drafts: Vec<Result<Draft, StageError>> = arrivals
+        .iter()
+        .map(|arrival| {
+            let chain = choose(roots, arrival)?;
+            let lineage = arrival.site.lineage.clone();
+            Ok(Draft::write(
+                lineages,
+                lineage,
+                chain,
+                &arrival.key,
+                &mut unsynced,
+            )?)
+        })
+        .collect();
+    let written = unsynced.sync();
+    let mut unsynced = Unsynced::default();
+    let staged: Vec<Result<Staged, HostFailure>> = drafts
+        .into_iter()
+        .map(|draft| {
+            let draft = draft?;
+            if let Err(error) = &written {
+                return Err(HostFailure(error.finding()));
+            }
+            Ok(draft.put_in_place(lineages, &mut unsynced)?)
+        })
+        .collect();
+    match unsynced.sync() {
+        Ok(()) => staged,
+        Err(error) => staged
+            .into_iter()
+            .map(|one| one.and_then(|_| Err(HostFailure(error.finding()))))
+            .collect(),
+    }
+}
+
+/// A version whose missing files lie beside their places.
+struct Draft {
+    lineage: String,
+    version: u32,
+    chain: Chain,
+    missing: Vec<Beside>,
+}
+
+impl Draft {
+    fn write(
+        lineages: &Lineages,
+        lineage: String,
+        chain: Chain,
+        key: &Secret,
+        unsynced: &mut Unsynced,
+    ) -> Result<Self, FileError> {
+        let folder = lineages.archive().join(&lineage);
+        file::make_folders(lineages.archive(), ARCHIVE_MODE, unsynced)?;
+        file::make_folders(&folder, FOLDER_MODE, unsynced)?;
+        let content = |part| match part {
+            Part::Cert => Cow::from(chain.leaf_pem()),
+            Part::Chain => chain.issuers_pem().into(),
+            Part::Fullchain => chain.pem().into(),
+            Part::Privkey => key.reveal().into(),
+        };
+        let newest = lineages.versions(&lineage).last().copied();
+        // The newest may be this leaf's own, of a run that died; else the next one is free.
+        let mut version = newest.unwrap_or(1);
+        let parts = loop {
+            match missing(lineages, &lineage, version, content)? {
+                Some(parts) => break parts,
+                None => version += 1,
+            }
+        };
+        let mut missing = Vec::new();
+        for part in parts {
+            let access = match part {
+                Part::Cert | Part::Chain | Part::Fullchain => Access::PUBLIC,
+                Part::Privkey => Access::PRIVATE,
+            };
+            let path = lineages.file(&lineage, part, version);
+            missing.push(Beside::write(
+                &path,
+                content(part).as_bytes(),
+                access,
+                unsynced,
+            )?);
+        }
+        Ok(Self {
+            lineage,
+            version,
+            chain,
+            missing,
+        })
+    }
+
+    fn put_in_place(
+        self,
+        lineages: &Lineages,
+        unsynced: &mut Unsynced,
+    ) -> Result<Staged, StageError> {
+        for file in self.missing {
+            if !file.put_where_nothing_is()? {
+                return Err(StageError::Raced(lineages.archive().join(&self.lineage)));
+            }
+        }
+        unsynced.folder(&lineages.archive().join(&self.lineage))?;
+        Ok(Staged {
+            version: self.version,
+            certificate: self.chain.leaf,
+            path: lineages.link(&self.lineage, Part::Fullchain),
+        })
+    }
+}
+
+/// Lists the files that the version lacks; `None` when it is another certificate's.
+fn missing<'a>(
+    lineages: &Lineages,
+    lineage: &str,
+    version: u32,
+    content: impl Fn(Part) -> Cow<'a, str>,
+) -> Result<Option<Vec<Part>>, FileError> {
+    let mut missing = Vec::new();
+    for part in Part::ALL {
+        let path = lineages.file(lineage, part, version);
+        match file::holds(&path, content(part).as_bytes())? {
+            Some(true) => {}
+            Some(false) => return Ok(None),
+            None => missing.push(part),
+        }
+    }
+    // Files without their `cert` are nobody's: they are left alone.
+    let begun = missing.len() < Part::ALL.len();
+    Ok((!begun || missing.first() != Some(&Part::Cert)).then_some(missing))
 }
 
 /// Returns the first chain that may be deployed, in the CA's order.
-fn choose(
-    roots: &[CertificateDer<'static>],
-    site: &Site,
-    key: &Secret,
-    issued: &Issued,
-    now: Timestamp,
-) -> Result<Chain, StageError> {
+fn choose(roots: &[CertificateDer<'static>], arrival: &Arrival) -> Result<Chain, StageError> {
     let mut reason = None;
-    for pem in &issued.chains {
-        match check(roots, site, key, pem, now) {
+    for pem in &arrival.issued.chains {
+        match check(roots, arrival, pem) {
             Ok(chain) => return Ok(chain),
             Err(rejection) => reason = reason.or(Some(rejection)),
         }
@@ -97,11 +232,10 @@ fn choose(
 
 fn check(
     roots: &[CertificateDer<'static>],
-    site: &Site,
-    key: &Secret,
+    arrival: &Arrival,
     pem: &str,
-    now: Timestamp,
 ) -> Result<Chain, StageError> {
+    let Arrival { site, key, now, .. } = arrival;
     let rejected = |reason: String| StageError::Rejected(reason);
     let chain = Chain::read(pem.as_bytes())
         .map_err(|error| rejected(format!("what came is no chain: {error}")))?;
@@ -113,54 +247,11 @@ fn check(
         chain_fault: chain.fault_with(roots),
     };
     let current = site.current.as_ref().map(|current| &current.certificate);
-    accept(&candidate, &site.wanted, current, now).map_err(|rejection| match rejection {
-        Rejection::NotYetValid(start) => StageError::Early(start, now),
+    accept(&candidate, &site.wanted, current, *now).map_err(|rejection| match rejection {
+        Rejection::NotYetValid(start) => StageError::Early(start, *now),
         other => rejected(other.to_string()),
     })?;
     Ok(chain)
-}
-
-fn write(lineages: &Lineages, name: &str, chain: &Chain, key: &Secret) -> Result<u32, FileError> {
-    let folder = lineages.archive().join(name);
-    file::make_folders(lineages.archive(), ARCHIVE_MODE)?;
-    file::make_folders(&folder, FOLDER_MODE)?;
-    let newest = lineages.versions(name).last().copied();
-    let begun = match newest {
-        Some(newest) => {
-            let leaf = lineages.file(name, Part::Cert, newest);
-            file::holds(&leaf, chain.leaf_pem().as_bytes())? == Some(true)
-        }
-        None => false,
-    };
-    let mut version = newest.unwrap_or(0) + u32::from(!begun);
-    while !write_version(lineages, name, version, chain, key)? {
-        version += 1;
-    }
-    file::sync_folder(&folder)?;
-    Ok(version)
-}
-
-/// Writes what is missing of a version; says whether it now is this chain with this key.
-fn write_version(
-    lineages: &Lineages,
-    name: &str,
-    version: u32,
-    chain: &Chain,
-    key: &Secret,
-) -> Result<bool, FileError> {
-    for part in Part::ALL {
-        let path: PathBuf = lineages.file(name, part, version);
-        let is_ours = match part {
-            Part::Cert => file::create(&path, chain.leaf_pem().as_bytes(), Access::PUBLIC)?,
-            Part::Chain => file::create(&path, chain.issuers_pem().as_bytes(), Access::PUBLIC)?,
-            Part::Fullchain => file::create(&path, chain.pem().as_bytes(), Access::PUBLIC)?,
-            Part::Privkey => file::create(&path, key.reveal().as_bytes(), Access::PRIVATE)?,
-        };
-        if !is_ours {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// As certbot makes `archive/`: for root alone.

@@ -23,7 +23,7 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::{Lineages, Links, Part};
-use crate::file::{self, FileError};
+use crate::file::{self, FileError, Unsynced};
 
 /// The links could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -71,22 +71,40 @@ impl From<LinksError> for HostFailure {
     }
 }
 
-/// Links `switch.to`. Safe to repeat.
-pub(crate) fn switch(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), LinksError> {
-    link(lineages, &switch.lineage, switch.to)
+/// Links what each switch leads to. Safe to repeat.
+pub(crate) fn switch(lineages: &Lineages, switches: &[&LinkSwitch]) -> Result<(), LinksError> {
+    let wanted = switches.iter().map(|switch| (&*switch.lineage, switch.to));
+    link(lineages, wanted)
 }
 
-/// Links what was linked before `switch`. Safe to repeat, and does nothing when the switch was never made.
-pub(crate) fn revert(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), LinksError> {
+/// Links what was linked before each switch. Safe to repeat, and does nothing for a switch that was never made.
+/// Goes on after a failure, and returns the first.
+pub(crate) fn revert(lineages: &Lineages, switches: &[&LinkSwitch]) -> Result<(), LinksError> {
+    if switches.is_empty() {
+        return Ok(());
+    }
+    let undone: Vec<_> = switches
+        .iter()
+        .rev()
+        .map(|switch| revert_one(lineages, switch))
+        .collect();
+    let synced = match lineages.live().exists() {
+        true => file::sync_folder(lineages.live()),
+        false => Ok(()),
+    };
+    undone.into_iter().collect::<Result<(), _>>()?;
+    Ok(synced?)
+}
+
+fn revert_one(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), LinksError> {
     let name = &switch.lineage;
     let beside = beside(lineages, name);
     let made = lineages.links(name) == Links::Version(switch.to) && switch.from != Some(switch.to);
     if made && beside.is_dir() {
         exchange(&beside, &lineages.folder(name))?;
-        file::sync_folder(lineages.live())?;
     } else if made {
         match switch.from {
-            Some(from) => link(lineages, name, from)?,
+            Some(from) => link(lineages, [(&**name, from)])?,
             // Away in one step, so that a crash leaves no half of it.
             None => file::rename(&lineages.folder(name), &beside, RenameFlags::empty())?,
         }
@@ -95,7 +113,7 @@ pub(crate) fn revert(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), Lin
         && lineages.is_complete(name, from)
     {
         // It died while replacing one by one.
-        link(lineages, name, from)?;
+        link(lineages, [(&**name, from)])?;
     }
     remove_links(&beside)?;
     for part in Part::ALL {
@@ -107,16 +125,64 @@ pub(crate) fn revert(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), Lin
     Ok(())
 }
 
-/// Forgets what was linked before `switch`.
+/// Forgets what was linked before `switch`. Nothing is synced: what a power failure brings back is in nobody's way.
 pub(crate) fn settle(lineages: &Lineages, switch: &LinkSwitch) -> Result<(), LinksError> {
     if lineages.links(&switch.lineage) == Links::Version(switch.to) {
         remove_links(&beside(lineages, &switch.lineage))?;
-        file::sync_folder(lineages.live())?;
     }
     Ok(())
 }
 
-fn link(lineages: &Lineages, name: &str, version: u32) -> Result<(), LinksError> {
+/// A folder of links that is ready to take its place.
+struct Ready<'a> {
+    name: &'a str,
+    version: u32,
+    is_new: bool,
+}
+
+/// Links a version of each lineage: prepared one by one, synced together, exchanged one by one.
+fn link<'a>(
+    lineages: &Lineages,
+    wanted: impl IntoIterator<Item = (&'a str, u32)>,
+) -> Result<(), LinksError> {
+    let mut unsynced = Unsynced::default();
+    let mut ready = Vec::new();
+    for (name, version) in wanted {
+        ready.extend(make_ready(lineages, name, version, &mut unsynced)?);
+    }
+    if ready.is_empty() {
+        return Ok(());
+    }
+    unsynced.sync()?;
+    for Ready {
+        name,
+        version,
+        is_new,
+    } in ready
+    {
+        let (beside, folder) = (beside(lineages, name), lineages.folder(name));
+        if is_new {
+            file::rename(&beside, &folder, RenameFlags::empty())?;
+            continue;
+        }
+        match exchange(&beside, &folder) {
+            Err(error) if cannot_exchange(&error) => {
+                remove_links(&beside)?;
+                one_by_one(&folder, name, version)?;
+            }
+            done => done?,
+        }
+    }
+    Ok(file::sync_folder(lineages.live())?)
+}
+
+/// Prepares the folder that is to take the lineage's place; `None` when nothing remains to be done.
+fn make_ready<'a>(
+    lineages: &Lineages,
+    name: &'a str,
+    version: u32,
+    unsynced: &mut Unsynced,
+) -> Result<Option<Ready<'a>>, LinksError> {
     let files = Part::ALL.map(|part| lineages.file(name, part, version));
     if let Some(missing) = files.into_iter().find(|file| !file.is_file()) {
         return Err(LinksError::Incomplete {
@@ -128,33 +194,28 @@ fn link(lineages: &Lineages, name: &str, version: u32) -> Result<(), LinksError>
     let folder = lineages.folder(name);
     let beside = beside(lineages, name);
     let is_new = match lineages.links(name) {
-        Links::Version(linked) if linked == version => return Ok(()),
+        Links::Version(linked) if linked == version => return Ok(None),
         Links::Foreign(what) => return Err(LinksError::Foreign(what)),
         Links::None => true,
         Links::Version(_) | Links::Broken(_) => false,
     };
     remove_links(&beside)?;
-    file::make_folders(lineages.live(), LIVE_MODE)?;
+    file::make_folders(lineages.live(), LIVE_MODE, unsynced)?;
     if !is_new && !holds_only_files(&folder) {
-        return one_by_one(&folder, name, version);
+        one_by_one(&folder, name, version)?;
+        return Ok(None);
     }
-    prepare(&beside, &folder, name, version)?;
-    if is_new {
-        file::rename(&beside, &folder, RenameFlags::empty())?;
-    } else {
-        match exchange(&beside, &folder) {
-            Err(error) if cannot_exchange(&error) => {
-                remove_links(&beside)?;
-                return one_by_one(&folder, name, version);
-            }
-            done => done?,
-        }
-    }
-    Ok(file::sync_folder(lineages.live())?)
+    fill(&beside, &folder, name, version)?;
+    unsynced.folder(&beside)?;
+    Ok(Some(Ready {
+        name,
+        version,
+        is_new,
+    }))
 }
 
 /// Makes a folder with the four links, and with all else that the present folder holds.
-fn prepare(beside: &Path, folder: &Path, name: &str, version: u32) -> Result<(), FileError> {
+fn fill(beside: &Path, folder: &Path, name: &str, version: u32) -> Result<(), FileError> {
     file::make_folder(beside, FOLDER_MODE)?;
     for part in Part::ALL {
         let link = beside.join(format!("{}.pem", part.as_str()));
@@ -167,7 +228,7 @@ fn prepare(beside: &Path, folder: &Path, name: &str, version: u32) -> Result<(),
             file::make_second_name(&entry.path(), &second)?;
         }
     }
-    file::sync_folder(beside)
+    Ok(())
 }
 
 fn one_by_one(folder: &Path, name: &str, version: u32) -> Result<(), LinksError> {

@@ -1,6 +1,7 @@
 //! Challenges, fetched from a real nginx as a CA would fetch them.
 
 use std::fs;
+use std::slice::from_ref;
 
 use renewal::challenge::{Way, ways};
 use renewal::ports::{Change, Host as _};
@@ -41,6 +42,7 @@ async fn by_webroot_the_answer_is_served_and_leaves_nothing_behind() {
     for _ in 0..2 {
         rig.host.withdraw(&site, Way::Webroot, TOKEN).await;
     }
+    rig.host.tidy().await;
     assert_eq!(rig.files(), before);
     assert!(
         !rig.nginx
@@ -72,6 +74,7 @@ async fn many_names_at_once_share_a_document_root() {
     for task in tasks {
         task.await.unwrap();
     }
+    rig.host.tidy().await;
     assert!(
         !rig.nginx
             .document_root("a.test")
@@ -91,7 +94,7 @@ async fn stateless_answers_where_https_is_forced_and_can_be_taken_back() {
         thumbprint: "THUMB",
     };
     let switch = rig.host.prepare(&[stateless]).await.remove(0).unwrap();
-    rig.host.switch(&switch).await.unwrap();
+    rig.host.switch(from_ref(&switch)).await.unwrap();
     rig.host.test().await.unwrap();
     rig.host.reload().await.unwrap();
     let address = rig.nginx.http_addresses()[0];
@@ -123,6 +126,6 @@ async fn stateless_answers_where_https_is_forced_and_can_be_taken_back() {
             .edits
             .is_empty()
     );
-    rig.host.revert(&switch).await.unwrap();
+    rig.host.revert(from_ref(&switch)).await.unwrap();
     assert_eq!(fs::read(&vhost).unwrap(), before);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -99,7 +100,7 @@ impl Rig {
             .await
             .remove(0)
             .unwrap();
-        self.host.switch(&switch).await.unwrap();
+        self.host.switch(from_ref(&switch)).await.unwrap();
         self.host.test().await.unwrap();
         self.host.reload().await.unwrap();
         let expected = switch.links.as_ref().unwrap().serves;
@@ -108,7 +109,7 @@ impl Rig {
         for served in served {
             assert!(served.ok, "{served:?}\n{}", self.nginx.error_log());
         }
-        self.host.settle(&switch).await;
+        self.host.settle(from_ref(&switch)).await;
     }
 
     /// Takes down the content, inode and times of all files below the nginx folder that a reload does not change.

@@ -254,25 +254,33 @@ impl Host for FakeHost {
         changes.iter().map(|change| Ok(prepare(change))).collect()
     }
 
-    async fn switch(&self, switch: &Switch) -> Result<(), HostFailure> {
+    async fn switch(&self, switches: &[Switch]) -> Result<(), HostFailure> {
         let mut state = lock(&self.state);
-        match &switch.links {
-            Some(links) => state.lineages.get_mut(&links.lineage).unwrap().linked = Some(links.to),
-            None => _ = state.lines.insert(switch.domain.to_string()),
+        for switch in switches {
+            match &switch.links {
+                Some(links) => {
+                    state.lineages.get_mut(&links.lineage).unwrap().linked = Some(links.to);
+                }
+                None => _ = state.lines.insert(switch.domain.to_string()),
+            }
         }
         Ok(())
     }
 
-    async fn revert(&self, switch: &Switch) -> Result<(), HostFailure> {
+    async fn revert(&self, switches: &[Switch]) -> Result<(), HostFailure> {
         let mut state = lock(&self.state);
-        match &switch.links {
-            Some(links) => state.lineages.get_mut(&links.lineage).unwrap().linked = links.from,
-            None => _ = state.lines.remove(switch.domain.as_str()),
+        for switch in switches.iter().rev() {
+            match &switch.links {
+                Some(links) => {
+                    state.lineages.get_mut(&links.lineage).unwrap().linked = links.from;
+                }
+                None => _ = state.lines.remove(switch.domain.as_str()),
+            }
         }
         Ok(())
     }
 
-    async fn settle(&self, _switch: &Switch) {}
+    async fn settle(&self, _switches: &[Switch]) {}
 
     async fn test(&self) -> Result<(), HostFailure> {
         let mut state = lock(&self.state);
@@ -339,6 +347,8 @@ impl Host for FakeHost {
             .presented
             .remove(&format!("{}/{token}", site.domain()));
     }
+
+    async fn tidy(&self) {}
 }
 
 impl Preflight for FakeHost {

@@ -127,6 +127,7 @@ impl<W: World> Work<W> {
             }
         }
         self.withdraw_left_behind(reports).await;
+        self.world.host().tidy().await;
         self.reloads += self.lines.close(&*self.world).await;
     }
 

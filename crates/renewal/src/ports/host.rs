@@ -55,14 +55,15 @@ pub trait Host: Send + Sync {
         changes: &[Change<'_>],
     ) -> impl Future<Output = Vec<Result<Switch, HostFailure>>> + Send;
 
-    /// Makes a switch. Safe to repeat.
-    fn switch(&self, switch: &Switch) -> impl Future<Output = Result<(), HostFailure>> + Send;
+    /// Makes the switches, in order. Safe to repeat. After a failure some may have been made.
+    fn switch(&self, switches: &[Switch]) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
-    /// Undoes a switch. Safe to repeat, and MUST succeed when the switch was never made.
-    fn revert(&self, switch: &Switch) -> impl Future<Output = Result<(), HostFailure>> + Send;
+    /// Undoes the switches, in the opposite order. Safe to repeat, and MUST succeed for those that were never made.
+    /// Goes on after a failure, and returns the first.
+    fn revert(&self, switches: &[Switch]) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
-    /// Forgets what an undo of the switch would have needed.
-    fn settle(&self, switch: &Switch) -> impl Future<Output = ()> + Send;
+    /// Forgets what an undo of the switches would have needed.
+    fn settle(&self, switches: &[Switch]) -> impl Future<Output = ()> + Send;
 
     /// Asks nginx whether it accepts its configuration.
     fn test(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
@@ -88,8 +89,11 @@ pub trait Host: Send + Sync {
         answer: &str,
     ) -> impl Future<Output = Result<(), PresentError>> + Send;
 
-    /// Takes the answer away; only our own file, never a folder that others use. MUST succeed when it is not there.
+    /// Takes the answer away; only our own file. MUST succeed when it is not there.
     fn withdraw(&self, site: &Site, way: Way, token: &str) -> impl Future<Output = ()> + Send;
+
+    /// Takes away what was made for answers and is of no more use; never a folder that others use.
+    fn tidy(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// A change to prepare.

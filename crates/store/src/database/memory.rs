@@ -37,7 +37,9 @@ impl Memory for Database {
             for note in notes {
                 match note {
                     Note::Spent(spent) => spent::write(transaction, spent)?,
-                    Note::Order(domain, order) => journal::write_order(transaction, domain, *order)?,
+                    Note::Order(domain, order) => {
+                        journal::write_order(transaction, domain, *order)?;
+                    }
                     Note::Attempts(domain, attempts) => {
                         sites::write_attempts(transaction, domain, *attempts)?;
                     }

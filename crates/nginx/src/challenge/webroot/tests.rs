@@ -56,27 +56,35 @@ fn owner_and_modes_fit_the_document_root() {
     }
 }
 
+/// Removes the file, and the folders that were made for it.
+fn take_all(folder: &ChallengeFolder, made: &[&'static str]) {
+    take(folder, "TOKEN");
+    tidy(folder, made);
+}
+
 #[test]
 fn only_our_own_file_and_empty_folders_of_ours_are_removed() {
     let (_folder, root) = document_root(0o755);
     let challenges = ChallengeFolder::Root(root.clone());
     let made = put_there(&challenges).unwrap();
-    assert!(take(&challenges, "TOKEN", &made));
+    take(&challenges, "TOKEN");
+    assert!(root.join(".well-known/acme-challenge").exists());
+    tidy(&challenges, &made);
     assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
 
     let made = put_there(&challenges).unwrap();
     let theirs = root.join(".well-known/security.txt");
     fs::File::create(&theirs).unwrap();
-    assert!(!take(&challenges, "TOKEN", &made));
+    take_all(&challenges, &made);
     assert!(theirs.exists() && !root.join(".well-known/acme-challenge").exists());
 
     let made = put_there(&challenges).unwrap();
     assert_eq!(made, ["acme-challenge"]);
-    assert!(take(&challenges, "TOKEN", &made));
-    assert!(take(&challenges, "TOKEN", &made), "it is gone already");
+    take_all(&challenges, &made);
+    take_all(&challenges, &made);
     fs::create_dir(root.join(".well-known/acme-challenge")).unwrap();
     let made = put_there(&challenges).unwrap();
-    assert!(take(&challenges, "TOKEN", &made));
+    take_all(&challenges, &made);
     assert!(
         root.join(".well-known/acme-challenge").exists(),
         "it was there before"
@@ -89,7 +97,7 @@ fn an_alias_holds_the_token_itself() {
     let challenges = ChallengeFolder::Alias(root.clone());
     assert!(put_there(&challenges).unwrap().is_empty());
     assert!(root.join("TOKEN").exists());
-    assert!(take(&challenges, "TOKEN", &[]));
+    take(&challenges, "TOKEN");
     assert!(!root.join("TOKEN").exists());
 }
 
@@ -102,12 +110,9 @@ fn hostile(prepare: impl FnOnce(&Path, &Path)) -> Option<FindingName> {
     crate::testing::put(&target.join("passwd"), "root");
     prepare(&root, &target);
     let answer = put_there(&ChallengeFolder::Root(root.clone()));
-    take(&ChallengeFolder::Root(root), "passwd", &[]);
-    take(
-        &ChallengeFolder::Root(folder.path().join("htdocs")),
-        "TOKEN",
-        &[],
-    );
+    take(&ChallengeFolder::Root(root), "passwd");
+    let folder = ChallengeFolder::Root(folder.path().join("htdocs"));
+    take_all(&folder, &[".well-known", "acme-challenge"]);
     assert_eq!(fs::read_to_string(target.join("passwd")).unwrap(), "root");
     assert_eq!(
         fs::read_dir(target.join("acme-challenge")).unwrap().count(),

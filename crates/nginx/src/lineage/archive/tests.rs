@@ -15,13 +15,19 @@ fn stage_in(
     site: &Site,
     key: &Secret,
     chains: &[&str],
-) -> Result<Staged, StageError> {
+) -> Result<Staged, HostFailure> {
     let lineages = Lineages::new(folder);
     let issued = Issued {
         chains: chains.iter().map(|chain| (*chain).to_owned()).collect(),
     };
     let now = "2026-03-02T00:00:00Z".parse().unwrap();
-    stage(&lineages, &[], site, key, &issued, now)
+    let arrival = Arrival {
+        site: site.clone(),
+        key: key.clone(),
+        issued,
+        now,
+    };
+    stage(&lineages, &[], &[arrival]).remove(0)
 }
 
 /// Lists the archive of `a.test`, with modes.
@@ -94,16 +100,20 @@ fn a_version_that_a_crash_left_half_written_is_passed_over_by_another_leaf() {
     let ca = Ca::new();
     let (one, two) = (ca.issue(&["a.test"], (2, 5)), ca.issue(&["a.test"], (3, 6)));
     let site = testing::site(&["a.test"]);
-    let folder = tempfile::tempdir().unwrap();
-    let (first, _) = crash::after(11, || {
-        stage_in(folder.path(), &site, &one.key, &[&one.chain])
-    });
-    first.unwrap_err();
-    let half = listing(folder.path());
-    assert!(
-        half.contains("cert1.pem") && !half.contains("privkey1.pem"),
-        "{half}"
-    );
+    let die = |steps| {
+        let folder = tempfile::tempdir().unwrap();
+        let (staged, died) = crash::after(steps, || {
+            stage_in(folder.path(), &site, &one.key, &[&one.chain])
+        });
+        assert!(died && staged.is_err(), "no step leaves a half");
+        folder
+    };
+    let exists = |folder: &tempfile::TempDir, file: &str| {
+        folder.path().join("archive/a.test").join(file).exists()
+    };
+    let mut folders = (0..).map(die);
+    let folder = folders.find(|folder| exists(folder, "cert1.pem")).unwrap();
+    assert!(!exists(&folder, "privkey1.pem"));
     let staged = stage_in(folder.path(), &site, &two.key, &[&two.chain]).unwrap();
     assert_eq!(staged.version, 2);
     let newer = Lineages::new(folder.path()).newer("a.test", None);
@@ -119,12 +129,12 @@ fn check(spoil: impl FnOnce(&Ca, &mut Site) -> (Secret, Vec<String>), expect: Ex
     let chains: Vec<&str> = chains.iter().map(String::as_str).collect();
     let answer = match stage_in(folder.path(), &site, &key, &chains) {
         Ok(staged) => format!("version {}", staged.version),
-        Err(error) => {
+        Err(HostFailure(finding)) => {
             assert!(
                 !folder.path().join("archive").exists(),
                 "nothing is written"
             );
-            error.to_string()
+            finding.detail
         }
     };
     expect.assert_eq(&answer);

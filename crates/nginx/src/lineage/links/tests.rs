@@ -96,7 +96,7 @@ fn cut_anywhere_the_links_are_those_before_or_those_after() {
         let before = Case::new(kind).links();
         die_everywhere(
             kind,
-            |case| drop(switch(&case.lineages, &case.switch)),
+            |case| drop(switch(&case.lineages, &[&case.switch])),
             |case, steps| {
                 let now = case.links();
                 let whole = now == before || now == Links::Version(2);
@@ -110,17 +110,17 @@ fn cut_anywhere_the_links_are_those_before_or_those_after() {
 fn cut_anywhere_the_switch_can_be_finished() {
     for kind in KINDS {
         let straight = Case::new(kind);
-        switch(&straight.lineages, &straight.switch).unwrap();
+        switch(&straight.lineages, &[&straight.switch]).unwrap();
         settle(&straight.lineages, &straight.switch).unwrap();
         assert_eq!(straight.links(), Links::Version(2), "{kind:?}");
         die_everywhere(
             kind,
             |case| {
-                let _ = switch(&case.lineages, &case.switch);
+                let _ = switch(&case.lineages, &[&case.switch]);
                 let _ = settle(&case.lineages, &case.switch);
             },
             |case, steps| {
-                switch(&case.lineages, &case.switch).unwrap();
+                switch(&case.lineages, &[&case.switch]).unwrap();
                 settle(&case.lineages, &case.switch).unwrap();
                 let names = |case: &Case| case.listing().len();
                 assert_eq!(case.links(), Links::Version(2), "{kind:?}, {steps} steps");
@@ -138,12 +138,12 @@ fn cut_anywhere_the_switch_can_be_undone() {
         die_everywhere(
             kind,
             |case| {
-                let _ = switch(&case.lineages, &case.switch);
-                let _ = revert(&case.lineages, &case.switch);
+                let _ = switch(&case.lineages, &[&case.switch]);
+                let _ = revert(&case.lineages, &[&case.switch]);
             },
             |case, steps| {
-                revert(&case.lineages, &case.switch).unwrap();
-                revert(&case.lineages, &case.switch).unwrap();
+                revert(&case.lineages, &[&case.switch]).unwrap();
+                revert(&case.lineages, &[&case.switch]).unwrap();
                 assert_eq!(case.links().version(), links, "{kind:?}, {steps} steps");
                 assert_eq!(case.listing().len(), before, "{:#?}", case.listing());
             },
@@ -159,7 +159,7 @@ fn what_else_lies_in_the_folder_stays_and_other_lineages_are_not_touched() {
         fs::symlink_metadata(path).unwrap().ino()
     };
     let (readme, other) = (inode("live/a.test/README"), inode("live/b.test/cert.pem"));
-    switch(&case.lineages, &case.switch).unwrap();
+    switch(&case.lineages, &[&case.switch]).unwrap();
     settle(&case.lineages, &case.switch).unwrap();
     assert_eq!(inode("live/a.test/README"), readme);
     assert_eq!(inode("live/b.test/cert.pem"), other);
@@ -169,8 +169,8 @@ fn what_else_lies_in_the_folder_stays_and_other_lineages_are_not_touched() {
 fn an_undo_brings_back_the_very_links() {
     let case = Case::new(Kind::Usual);
     let before = fs::symlink_metadata(case.lineages.link("a.test", Part::Privkey)).unwrap();
-    switch(&case.lineages, &case.switch).unwrap();
-    revert(&case.lineages, &case.switch).unwrap();
+    switch(&case.lineages, &[&case.switch]).unwrap();
+    revert(&case.lineages, &[&case.switch]).unwrap();
     let after = fs::symlink_metadata(case.lineages.link("a.test", Part::Privkey)).unwrap();
     assert_eq!(after.ino(), before.ino());
     assert_eq!(after.mtime_nsec(), before.mtime_nsec());
@@ -184,8 +184,8 @@ fn linking_what_is_linked_changes_nothing() {
         ..case.switch.clone()
     };
     let before = case.listing();
-    crash::after(0, || switch(&case.lineages, &again).unwrap());
-    revert(&case.lineages, &again).unwrap();
+    crash::after(0, || switch(&case.lineages, &[&again]).unwrap());
+    revert(&case.lineages, &[&again]).unwrap();
     assert_eq!(case.listing(), before);
 }
 
@@ -193,7 +193,7 @@ fn linking_what_is_linked_changes_nothing() {
 fn a_version_that_is_not_whole_is_not_linked() {
     let case = Case::new(Kind::Usual);
     fs::remove_file(case.folder.path().join("archive/a.test/privkey2.pem")).unwrap();
-    let error = switch(&case.lineages, &case.switch)
+    let error = switch(&case.lineages, &[&case.switch])
         .unwrap_err()
         .to_string();
     assert!(
@@ -210,7 +210,7 @@ fn files_that_somebody_put_there_are_not_replaced() {
     fs::remove_file(&link).unwrap();
     fs::File::create(&link).unwrap();
     let before = case.listing();
-    switch(&case.lineages, &case.switch).unwrap_err();
-    revert(&case.lineages, &case.switch).unwrap();
+    switch(&case.lineages, &[&case.switch]).unwrap_err();
+    revert(&case.lineages, &[&case.switch]).unwrap();
     assert_eq!(case.listing(), before);
 }

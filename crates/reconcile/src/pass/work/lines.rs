@@ -58,7 +58,7 @@ impl Lines {
                 if !self.useless.contains(&switch.domain) {
                     continue;
                 }
-                match world.host().revert(switch).await {
+                match world.host().revert(std::slice::from_ref(switch)).await {
                     Ok(()) => reverted += 1,
                     // Somebody edited the file since. The line does no harm; it stays.
                     Err(failure) => {

@@ -1,9 +1,7 @@
 //! What is reported and remembered of a site once it is done.
 
 use renewal::name::Name;
-use renewal::ports::{
-    Clock as _, Event, HistoryEntry, Memory as _, Note, Observer as _, Staged,
-};
+use renewal::ports::{Clock as _, Event, HistoryEntry, Memory as _, Note, Observer as _, Staged};
 use renewal::report::{Outcome, Served, SiteReport};
 use renewal::retry::Attempts;
 
