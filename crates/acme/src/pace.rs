@@ -49,9 +49,9 @@ impl Pace {
     /// Takes in how a wait went: `asked` times, until `took` had passed.
     fn learn(&self, asked: u32, took: Duration) {
         let usual = self.usual.load(Ordering::Relaxed);
-        // One question too many in nine is where these two balance.
+        // One question too many in six is where these two balance.
         let next = match asked {
-            0 | 1 => usual - usual / 32,
+            0 | 1 => usual - usual / 20,
             2 => usual + usual / 4,
             _ => micros(took) / 4 * 3,
         };

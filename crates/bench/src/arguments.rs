@@ -14,6 +14,9 @@ pub(crate) struct Arguments {
     /// Fewer sites and rounds, to see that it works.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Only clpctl and the ideal client: for those who make it faster.
+    #[arg(long)]
+    pub(crate) without_peers: bool,
     /// The folder of the peers.
     #[arg(long, default_value = "bench/.peers")]
     pub(crate) peers: PathBuf,

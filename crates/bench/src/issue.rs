@@ -18,15 +18,17 @@ use crate::table::{Table, number};
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let sites = arguments.choose(100, 20);
     let rounds = arguments.choose(3, 1);
-    let mut columns = vec![
-        column("ideal client", rounds, || clients::ideal(arguments, sites))?,
-        column("lego, 4 processes", 1, || {
+    let mut columns = vec![column("ideal client", rounds, || {
+        clients::ideal(arguments, sites)
+    })?];
+    if !arguments.without_peers {
+        columns.push(column("lego, 4 processes", 1, || {
             clients::lego(arguments, arguments.choose(20, 4))
-        })?,
-        column("certbot, one by one", 1, || {
+        })?);
+        columns.push(column("certbot, one by one", 1, || {
             clients::certbot(arguments, arguments.choose(5, 1))
-        })?,
-    ];
+        })?);
+    }
     // The peers' figures are worth something even where clpctl fails.
     let failed = match column("clpctl", rounds, || clients::clpctl(arguments, sites)) {
         Ok(column) => {
@@ -164,32 +166,34 @@ fn ratios(columns: &[Column], sites: usize) {
         return;
     };
     let mut table = Table::new(["ratio", "measured", "to reach"]);
-    if let [ideal, lego, certbot] = others {
+    if let [ideal, peers @ ..] = others {
         let rate = |column: &Column| {
             column
                 .round
                 .phase
                 .map_or(f64::NAN, |phase| 1.0 / column.per_certificate(phase))
         };
+        table.line([
+            "order rate, clpctl to ideal client",
+            &number(rate(clpctl) / rate(ideal)),
+            "≥ 0.8",
+        ]);
         let faster = |other: &Column| number(other.wall_for(sites) / clpctl.wall_for(sites));
         let leaner = |other: &Column| {
             number(
                 other.per_certificate(other.round.cpu) / clpctl.per_certificate(clpctl.round.cpu),
             )
         };
-        table.line([
-            "order rate, clpctl to ideal client",
-            &number(rate(clpctl) / rate(ideal)),
-            "≥ 0.8",
-        ]);
-        table.line(["time, lego to clpctl", &faster(lego), "≥ 10"]);
-        table.line(["time, certbot to clpctl", &faster(certbot), "≥ 50"]);
-        table.line(["CPU per certificate, lego to clpctl", &leaner(lego), ""]);
-        table.line([
-            "CPU per certificate, certbot to clpctl",
-            &leaner(certbot),
-            "",
-        ]);
+        if let [lego, certbot] = peers {
+            table.line(["time, lego to clpctl", &faster(lego), "≥ 10"]);
+            table.line(["time, certbot to clpctl", &faster(certbot), "≥ 50"]);
+            table.line(["CPU per certificate, lego to clpctl", &leaner(lego), ""]);
+            table.line([
+                "CPU per certificate, certbot to clpctl",
+                &leaner(certbot),
+                "",
+            ]);
+        }
     }
     table.line([
         "clpctl, s to everything served and verified",

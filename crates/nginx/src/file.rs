@@ -134,6 +134,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
 pub(crate) struct Beside {
     path: PathBuf,
     temporary: Option<PathBuf>,
+    adopted: bool,
 }
 
 impl Beside {
@@ -162,6 +163,7 @@ impl Beside {
         let beside = Self {
             path: path.to_owned(),
             temporary: Some(temporary),
+            adopted: false,
         };
         step()
             .and_then(|()| file.write_all(bytes))
@@ -169,6 +171,19 @@ impl Beside {
             .map_err(wrong)?;
         unsynced.file(path, file)?;
         Ok(beside)
+    }
+
+    /// Takes a synced file for `path` instead of writing one, if it has these bytes and is on the same file system.
+    /// It stays where it is until it is put in its place.
+    pub(crate) fn adopt(file: &Path, path: &Path, bytes: &[u8]) -> Option<Self> {
+        let dev = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
+        let same = dev(file).is_some() && dev(file) == dev(parent(path));
+        let fits = same && matches!(holds(file, bytes), Ok(Some(true)));
+        fits.then(|| Self {
+            path: path.to_owned(),
+            temporary: Some(file.to_owned()),
+            adopted: true,
+        })
     }
 
     /// Puts the file in its place, whatever is there; the caller syncs the folder.
@@ -205,7 +220,7 @@ impl Beside {
 impl Drop for Beside {
     /// What is half written helps nobody, least of all on a full disk.
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        if let Some(temporary) = self.temporary.as_ref().filter(|_| !self.adopted) {
             let _ = remove(temporary);
         }
     }
@@ -406,8 +421,8 @@ fn mount_hint(path: &Path) -> std::path::Display<'_> {
     parent(path).display()
 }
 
-/// So many syncs cost less than one of a whole file system where others write.
-const FEW: usize = 8;
+/// So many syncs cost less than one of a whole file system where others write. One certificate is more.
+const FEW: usize = 4;
 
 /// Folders above those with a rule of their own.
 const FOLDER_MODE: u32 = 0o755;

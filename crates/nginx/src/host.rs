@@ -259,6 +259,7 @@ impl Host for NginxHost {
         let arrival = Arrival {
             site: site.clone(),
             key: key.clone(),
+            kept: keys::path(&self.settings, site.domain()),
             issued: issued.clone(),
             now,
         };

@@ -49,13 +49,13 @@ pub(crate) fn kept(settings: &Settings, domain: &Name) -> Result<Option<Secret>,
     }
 }
 
-/// Forgets the key; it is in `archive/` now.
+/// Forgets the key, if it is still there: it is in `archive/` now.
 pub(crate) fn forget(settings: &Settings, domain: &Name) -> Result<(), FileError> {
     file::remove(&path(settings, domain))
 }
 
-/// A name has no slash and is not `.` or `..`, so it is a file's name.
-fn path(settings: &Settings, domain: &Name) -> PathBuf {
+/// Returns the key's file. A name has no slash and is not `.` or `..`, so it is a file's name.
+pub(crate) fn path(settings: &Settings, domain: &Name) -> PathBuf {
     settings.state.join(FOLDER).join(format!("{domain}.key"))
 }
 

@@ -73,6 +73,8 @@ impl From<StageError> for HostFailure {
 pub(crate) struct Arrival {
     pub(crate) site: Site,
     pub(crate) key: Secret,
+    /// Where the key is kept meanwhile.
+    pub(crate) kept: PathBuf,
     pub(crate) issued: Issued,
     pub(crate) now: Timestamp,
 }
@@ -90,14 +92,7 @@ pub(crate) fn stage(
         .iter()
         .map(|arrival| {
             let chain = choose(roots, arrival)?;
-            let lineage = arrival.site.lineage.clone();
-            Ok(Draft::write(
-                lineages,
-                lineage,
-                chain,
-                &arrival.key,
-                &mut unsynced,
-            )?)
+            Ok(Draft::write(lineages, arrival, chain, &mut unsynced)?)
         })
         .collect();
     let written = unsynced.sync();
@@ -132,11 +127,12 @@ struct Draft {
 impl Draft {
     fn write(
         lineages: &Lineages,
-        lineage: String,
+        arrival: &Arrival,
         chain: Chain,
-        key: &Secret,
         unsynced: &mut Unsynced,
     ) -> Result<Self, FileError> {
+        let Arrival { site, key, .. } = arrival;
+        let lineage = site.lineage.clone();
         let folder = lineages.archive().join(&lineage);
         file::make_folders(lineages.archive(), ARCHIVE_MODE, unsynced)?;
         file::make_folders(&folder, FOLDER_MODE, unsynced)?;
@@ -161,13 +157,16 @@ impl Draft {
                 Part::Cert | Part::Chain | Part::Fullchain => Access::PUBLIC,
                 Part::Privkey => Access::PRIVATE,
             };
-            let path = lineages.file(&lineage, part, version);
-            missing.push(Beside::write(
-                &path,
-                content(part).as_bytes(),
-                access,
-                unsynced,
-            )?);
+            let (path, content) = (lineages.file(&lineage, part, version), content(part));
+            // The key's file is moved and not copied. It goes last: until then the order can be taken up with it.
+            let adopted = match part {
+                Part::Privkey => Beside::adopt(&arrival.kept, &path, content.as_bytes()),
+                Part::Cert | Part::Chain | Part::Fullchain => None,
+            };
+            missing.push(match adopted {
+                Some(kept) => kept,
+                None => Beside::write(&path, content.as_bytes(), access, unsynced)?,
+            });
         }
         Ok(Self {
             lineage,

@@ -24,6 +24,7 @@ fn stage_in(
     let arrival = Arrival {
         site: site.clone(),
         key: key.clone(),
+        kept: folder.join("kept.key"),
         issued,
         now,
     };
@@ -90,6 +91,30 @@ fn the_same_leaf_gets_the_same_version_wherever_the_process_died() {
         assert_eq!(files.count(), 8, "after {steps} steps");
         if !died {
             assert!(steps > 10);
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_kept_key_is_moved_once_all_else_is_there() {
+    let made = Ca::new().issue(&["a.test"], (3, 6));
+    let site = testing::site(&["a.test"]);
+    for steps in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("kept.key");
+        testing::put(&kept, made.key.reveal());
+        let inode = kept.metadata().unwrap().ino();
+        let staging = || stage_in(folder.path(), &site, &made.key, &[&made.chain]);
+        let (_, died) = crash::after(steps, staging);
+        let moved = folder.path().join("archive/a.test/privkey1.pem");
+        assert!(kept.exists() != moved.exists(), "after {steps} steps");
+        if moved.exists() {
+            assert_eq!(moved.metadata().unwrap().ino(), inode);
+            assert!(folder.path().join("archive/a.test/fullchain1.pem").exists());
+        }
+        if !died {
+            assert!(moved.exists());
             return;
         }
     }
