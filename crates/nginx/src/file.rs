@@ -421,8 +421,9 @@ fn mount_hint(path: &Path) -> std::path::Display<'_> {
     parent(path).display()
 }
 
-/// So many syncs cost less than one of a whole file system where others write. One certificate is more.
-const FEW: usize = 4;
+/// So many syncs cost less than one of a whole file system, which writes down what others have not yet: the files of
+/// some five certificates.
+const FEW: usize = 24;
 
 /// Folders above those with a rule of their own.
 const FOLDER_MODE: u32 = 0o755;
