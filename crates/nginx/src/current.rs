@@ -1,8 +1,10 @@
 //! Which certificate is in a file, without reading it again when it has not changed?
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use renewal::certificate::Certificate;
 use renewal::ports::{Known, Seen, Stamp};
@@ -14,18 +16,18 @@ use crate::file::{self, FileError};
 /// What is known of certificate files, and what was read because it was not known.
 pub(crate) struct Certificates<'k> {
     known: &'k Known,
-    read: HashMap<PathBuf, Seen>,
+    read: Known,
     /// Looked at already, for a look at a file is most of its cost.
-    stamps: HashMap<PathBuf, Stamp>,
+    stamps: HashMap<OsString, Stamp>,
     /// Read without their keys.
-    leaves: HashMap<PathBuf, (Stamp, Certificate)>,
+    leaves: HashMap<OsString, (Stamp, Arc<Certificate>)>,
 }
 
 /// The certificate in a file, and whether the key is its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Pair {
     /// Its facts.
-    pub(crate) certificate: Certificate,
+    pub(crate) certificate: Arc<Certificate>,
     /// Whether the key belongs to it.
     pub(crate) key_fits: bool,
 }
@@ -51,7 +53,7 @@ impl<'k> Certificates<'k> {
     pub(crate) fn new(known: &'k Known) -> Self {
         Self {
             known,
-            read: HashMap::new(),
+            read: Known::new(),
             stamps: HashMap::new(),
             leaves: HashMap::new(),
         }
@@ -59,7 +61,7 @@ impl<'k> Certificates<'k> {
 
     /// Returns the certificate in `path`; `key` is the file of its private key.
     pub(crate) fn pair(&mut self, path: &Path, key: &Path) -> Result<Pair, Unreadable> {
-        let stamp = match self.stamps.get(path) {
+        let stamp = match self.stamps.get(path.as_os_str()) {
             Some(stamp) => *stamp,
             None => stamp(path)?,
         };
@@ -70,39 +72,41 @@ impl<'k> Certificates<'k> {
             && seen.key_stamp == key_stamp
         {
             return Ok(Pair {
-                certificate: seen.certificate.clone(),
+                certificate: Arc::clone(&seen.certificate),
                 key_fits: seen.key_fits,
             });
         }
         let chain = read_chain(path)?;
         let key_fits = fits(key, &chain);
+        let certificate = Arc::new(chain.leaf);
         let seen = Seen {
             stamp,
             key_stamp,
-            certificate: chain.leaf.clone(),
+            certificate: Arc::clone(&certificate),
             key_fits,
         };
         self.read.insert(path.to_owned(), seen);
         Ok(Pair {
-            certificate: chain.leaf,
+            certificate,
             key_fits,
         })
     }
 
     /// Returns the certificate in `path`, whatever its key.
-    pub(crate) fn leaf(&mut self, path: &Path) -> Result<Certificate, Unreadable> {
+    pub(crate) fn leaf(&mut self, path: &Path) -> Result<Arc<Certificate>, Unreadable> {
         let stamp = stamp(path)?;
-        self.stamps.insert(path.to_owned(), stamp);
+        self.stamps.insert(path.into(), stamp);
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen.filter(|seen| seen.stamp == stamp) {
-            return Ok(seen.certificate.clone());
+            return Ok(Arc::clone(&seen.certificate));
         }
-        if let Some((_, certificate)) = self.leaves.get(path).filter(|(then, _)| *then == stamp) {
-            return Ok(certificate.clone());
+        let leaf = self.leaves.get(path.as_os_str());
+        if let Some((_, certificate)) = leaf.filter(|(then, _)| *then == stamp) {
+            return Ok(Arc::clone(certificate));
         }
-        let certificate = read_chain(path)?.leaf;
+        let certificate = Arc::new(read_chain(path)?.leaf);
         self.leaves
-            .insert(path.to_owned(), (stamp, certificate.clone()));
+            .insert(path.into(), (stamp, Arc::clone(&certificate)));
         Ok(certificate)
     }
 

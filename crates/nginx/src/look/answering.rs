@@ -85,6 +85,7 @@ impl Sockets {
     /// Sorts the blocks by sockets; `hostname` is what `$hostname` stands for.
     pub(super) fn new(blocks: &[Block], hostname: &str) -> Self {
         let mut sockets = Sockets::default();
+        sockets.exact.0.reserve(blocks.len());
         let mut of_block = Vec::new();
         for (at, block) in blocks.iter().enumerate() {
             of_block.clear();
