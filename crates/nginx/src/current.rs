@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +10,16 @@ use std::sync::Arc;
 use renewal::certificate::Certificate;
 use renewal::ports::{Known, Seen, Stamp};
 use renewal::secret::Secret;
+use rustix::fs::AtFlags;
 use x509::chain::{Chain, ChainError};
 
 use crate::file::{self, FileError};
+use crate::near::Near;
 
 /// What is known of certificate files, and what was read because it was not known.
 pub(crate) struct Certificates<'k> {
     known: &'k Known,
+    near: Arc<Near>,
     read: Known,
     /// Looked at already, for a look at a file is most of its cost.
     stamps: HashMap<OsString, Stamp>,
@@ -53,19 +57,25 @@ impl<'k> Certificates<'k> {
     pub(crate) fn new(known: &'k Known) -> Self {
         Self {
             known,
+            near: Arc::default(),
             read: Known::new(),
             stamps: HashMap::new(),
             leaves: HashMap::new(),
         }
     }
 
+    /// Looks at files from these folders.
+    pub(crate) fn near(self, near: Arc<Near>) -> Self {
+        Self { near, ..self }
+    }
+
     /// Returns the certificate in `path`; `key` is the file of its private key.
     pub(crate) fn pair(&mut self, path: &Path, key: &Path) -> Result<Pair, Unreadable> {
         let stamp = match self.stamps.get(path.as_os_str()) {
             Some(stamp) => *stamp,
-            None => stamp(path)?,
+            None => self.stamp(path)?,
         };
-        let key_stamp = self::stamp(key).ok();
+        let key_stamp = self.stamp(key).ok();
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen
             && seen.stamp == stamp
@@ -94,7 +104,7 @@ impl<'k> Certificates<'k> {
 
     /// Returns the certificate in `path`, whatever its key.
     pub(crate) fn leaf(&mut self, path: &Path) -> Result<Arc<Certificate>, Unreadable> {
-        let stamp = stamp(path)?;
+        let stamp = self.stamp(path)?;
         self.stamps.insert(path.into(), stamp);
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen.filter(|seen| seen.stamp == stamp) {
@@ -108,6 +118,26 @@ impl<'k> Certificates<'k> {
         self.leaves
             .insert(path.into(), (stamp, Arc::clone(&certificate)));
         Ok(certificate)
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Stamp, FileError> {
+        let of =
+            |seconds: i64, nanoseconds: i128| i128::from(seconds) * 1_000_000_000 + nanoseconds;
+        let (begin, way) = self.near.way(path.as_os_str().as_bytes());
+        if let Ok(facts) = rustix::fs::statat(begin, way, AtFlags::empty()) {
+            return Ok(Stamp {
+                inode: facts.st_ino,
+                modified_ns: of(facts.st_mtime, facts.st_mtime_nsec.into()),
+                size: facts.st_size.cast_unsigned(),
+            });
+        }
+        // Asked again for the words with which it is said.
+        let facts = file::look_at(path)?;
+        Ok(Stamp {
+            inode: facts.ino(),
+            modified_ns: of(facts.mtime(), facts.mtime_nsec().into()),
+            size: facts.size(),
+        })
     }
 
     /// Returns what was read and not known before.
@@ -133,15 +163,6 @@ fn fits(key: &Path, chain: &Chain) -> bool {
         return false;
     };
     x509::key::fits(&Secret::new(text), chain.leaf_der()).unwrap_or(false)
-}
-
-fn stamp(path: &Path) -> Result<Stamp, FileError> {
-    let facts = file::look_at(path)?;
-    Ok(Stamp {
-        inode: facts.ino(),
-        modified_ns: i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec()),
-        size: facts.size(),
-    })
 }
 
 /// A certificate file with a whole chain has a few KiB; what has more is something else.

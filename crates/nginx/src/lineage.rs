@@ -13,10 +13,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::CWD;
+use rustix::fs::AtFlags;
+
+use crate::near::Near;
 
 pub(crate) mod archive;
 pub(crate) mod choice;
@@ -29,6 +32,8 @@ pub(crate) struct Lineages {
     archive: PathBuf,
     /// `live/` with all links on the way to it resolved, when that is another path.
     live_resolved: Option<PathBuf>,
+    /// Both, where they are open.
+    near: Arc<Near>,
 }
 
 /// One of the four files of a version.
@@ -92,7 +97,21 @@ impl Lineages {
             live,
             archive: letsencrypt.join("archive"),
             live_resolved: resolved,
+            near: Arc::default(),
         }
+    }
+
+    /// Returns the same with the folders kept open: for a look at many.
+    pub(crate) fn opened(&self) -> Self {
+        Self {
+            near: Arc::new(Near::open(&[&self.live, &self.archive])),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the folders that are kept open.
+    pub(crate) fn near(&self) -> Arc<Near> {
+        Arc::clone(&self.near)
     }
 
     /// Returns `live/`.
@@ -147,15 +166,18 @@ impl Lineages {
     /// Returns the version when all four links are written as certbot and clpctl write them: ten thousand lineages
     /// are looked at, and nearly all are so.
     fn plain_links(&self, name: &str) -> Option<u32> {
-        let mut path = self.live.as_os_str().as_bytes().to_vec();
-        path.extend([b"/", name.as_bytes(), b"/"].into_iter().flatten());
-        let folder = path.len();
+        let mut path = below(&self.live, name, Part::Fullchain, None)
+            .into_os_string()
+            .into_vec();
+        let folder = path.len() - Part::Fullchain.as_str().len() - EXTENSION.len();
         let mut target = [0; PLAIN_TARGET_BYTES];
         let mut linked = None;
         for part in Part::ALL {
             path.truncate(folder);
-            path.extend([part.as_str(), ".pem"].into_iter().flat_map(str::bytes));
-            let length = rustix::fs::readlinkat_raw(CWD, path.as_slice(), &mut target[..]).ok()?;
+            path.extend_from_slice(part.as_str().as_bytes());
+            path.extend_from_slice(EXTENSION.as_bytes());
+            let (begin, way) = self.near.way(&path);
+            let length = rustix::fs::readlinkat_raw(begin, way, &mut target[..]).ok()?;
             let version = plain_target(target.get(..length)?, name, part)?;
             if *linked.get_or_insert(version) != version {
                 return None;
@@ -224,7 +246,9 @@ impl Lineages {
     /// Returns the newest complete version after `linked`. Costs one look at a name when there is none.
     pub(crate) fn newer(&self, name: &str, linked: Option<u32>) -> Option<u32> {
         let linked = linked.unwrap_or(0);
-        if !self.file(name, Part::Cert, linked + 1).exists() {
+        let next = self.file(name, Part::Cert, linked + 1);
+        let (begin, way) = self.near.way(next.as_os_str().as_bytes());
+        if rustix::fs::statat(begin, way, AtFlags::empty()).is_err() {
             return None;
         }
         let versions = self.versions(name);
@@ -250,14 +274,19 @@ impl Lineages {
 fn below(folder: &Path, name: &str, part: Part, version: Option<u32>) -> PathBuf {
     let room = folder.as_os_str().len() + name.len() + FILE_NAME_BYTES;
     let mut path = OsString::with_capacity(room);
-    for piece in [folder.as_os_str(), "/".as_ref(), name.as_ref(), "/".as_ref()] {
+    for piece in [
+        folder.as_os_str(),
+        "/".as_ref(),
+        name.as_ref(),
+        "/".as_ref(),
+    ] {
         path.push(piece);
     }
     path.push(part.as_str());
     if let Some(version) = version {
         path.push(version.to_string());
     }
-    path.push(".pem");
+    path.push(EXTENSION);
     path.into()
 }
 
@@ -288,6 +317,9 @@ fn number(file: &str, part: Part) -> Option<u32> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     plain.then(|| digits.parse().ok()).flatten()
 }
+
+/// What all files of a lineage end in.
+const EXTENSION: &str = ".pem";
 
 /// More than the longest target of a plain link takes: a name has at most 255 bytes.
 const PLAIN_TARGET_BYTES: usize = 320;

@@ -275,7 +275,17 @@ impl Look {
 
 /// Returns the path that a value names, relative to `base`; none when it depends on a variable.
 fn path_of(value: &[u8], base: &Path) -> Option<PathBuf> {
-    (!value.contains(&b'$')).then(|| base.join(OsStr::from_bytes(value)))
+    if value.contains(&b'$') {
+        return None;
+    }
+    let path = Path::new(OsStr::from_bytes(value));
+    // Most are absolute, and need no room for the base.
+    let is_whole = path.is_absolute();
+    Some(if is_whole {
+        path.into()
+    } else {
+        base.join(path)
+    })
 }
 
 #[cfg(test)]

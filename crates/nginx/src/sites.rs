@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use renewal::name::Name;
 use renewal::ports::{Known, Look};
 use renewal::site::{Current, Pair, Server, Site, Source, Undeployed};
 
-use crate::conf::read::{Disk, Reader};
+use crate::conf::read::{Disk, Reader, read_at};
 use crate::current::{Certificates, Unreadable};
 use crate::lineage::{Lineages, Links, Part, choice};
 use crate::look::{self, FoundSite};
+use crate::near::Near;
 use crate::settings::Settings;
 
 /// What was seen: for the rules, and for the rest of this crate.
@@ -31,7 +33,8 @@ pub(crate) struct Seen {
 /// Looks at everything. `prefix` is nginx's own, unless the settings have another.
 pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known: &Known) -> Seen {
     let reader = Recording::default();
-    let certificates = RefCell::new(Certificates::new(known));
+    let lineages = &lineages.opened();
+    let certificates = RefCell::new(Certificates::new(known).near(lineages.near()));
     let ask = |path: &Path| ca_issued(&certificates, path);
     let mut conf = look::look(&reader, &conf_settings(settings, prefix), &ask);
     let mut certificates = certificates.into_inner();
@@ -261,6 +264,8 @@ fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
 #[derive(Default)]
 struct Recording {
     asked: RefCell<Vec<PathBuf>>,
+    /// The folders that were listed, for their files are read next.
+    near: RefCell<Near>,
 }
 
 impl Recording {
@@ -272,11 +277,14 @@ impl Recording {
 impl Reader for Recording {
     fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
         self.note(path);
-        Disk.read(path, into)
+        let near = self.near.borrow();
+        let (begin, way) = near.way(path.as_os_str().as_bytes());
+        read_at(begin, way, into)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
         self.note(folder);
+        self.near.borrow_mut().add(folder);
         Disk.list(folder)
     }
 

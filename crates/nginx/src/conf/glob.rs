@@ -96,7 +96,10 @@ fn add_matches(
     };
     for name in names {
         if matches(part, name.as_bytes()) {
-            into.push(folder.join(name));
+            let mut path = PathBuf::with_capacity(folder.as_os_str().len() + 1 + name.len());
+            path.push(folder);
+            path.push(name);
+            into.push(path);
         }
     }
     Ok(())

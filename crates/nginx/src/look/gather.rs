@@ -3,7 +3,7 @@
 //! Goes through `http { … }` once, keeps of each server block what the sites are made of, and lets
 //! go of the text. What a block inherits is settled at the end, for `http` may say it after the block.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -327,7 +327,8 @@ impl Lines {
 
 /// Gives every block what any block says of the socket it listens on: nginx has one set of options per socket.
 fn share_sockets(blocks: &mut [Block]) {
-    let mut options: HashMap<SocketAddr, (bool, bool)> = HashMap::new();
+    // In order, for a host has few addresses: to compare them is quicker than to hash one.
+    let mut options: BTreeMap<SocketAddr, (bool, bool)> = BTreeMap::new();
     let is_tcp = |listen: &&mut Listen| !listen.quic;
     for listen in blocks
         .iter()
