@@ -59,7 +59,7 @@ impl<'k> Certificates<'k> {
             known,
             near: Arc::default(),
             read: Known::new(),
-            stamps: HashMap::new(),
+            stamps: HashMap::with_capacity(known.len()),
             leaves: HashMap::new(),
         }
     }

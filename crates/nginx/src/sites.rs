@@ -38,7 +38,12 @@ pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known
     let ask = |path: &Path| ca_issued(&certificates, path);
     let mut conf = look::look(&reader, &conf_settings(settings, prefix), &ask);
     let mut certificates = certificates.into_inner();
-    let named: Vec<Option<String>> = conf
+    let mut look = Look {
+        sites: Vec::with_capacity(conf.sites.len()),
+        findings: std::mem::take(&mut conf.findings),
+        ..Look::default()
+    };
+    let named: Vec<Option<&str>> = conf
         .sites
         .iter()
         .map(|site| named(lineages, site))
@@ -47,21 +52,10 @@ pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known
     for name in named.iter().flatten() {
         *users.entry(name).or_default() += 1;
     }
-    let mut look = Look {
-        findings: std::mem::take(&mut conf.findings),
-        ..Look::default()
-    };
     look.findings.extend(conf.unknown.iter().map(unknown));
     for (found, named) in conf.sites.iter().zip(&named) {
         let users = |name: &str| users.get(name).copied().unwrap_or(0);
-        let site = complete(
-            found,
-            named.as_deref(),
-            users,
-            settings,
-            lineages,
-            &mut certificates,
-        );
+        let site = complete(found, *named, users, settings, lineages, &mut certificates);
         look.sites.push(site);
     }
     look.watched = watched(reader, lineages, &look.sites);
@@ -97,9 +91,8 @@ fn served_pair(servers: &[Arc<Server>]) -> Option<&Pair> {
     tls.find_map(|server| server.pair.as_ref())
 }
 
-fn named(lineages: &Lineages, site: &FoundSite) -> Option<String> {
-    let pair = served_pair(&site.servers)?;
-    lineages.named_by(&pair.certificate).map(str::to_owned)
+fn named<'f>(lineages: &Lineages, site: &'f FoundSite) -> Option<&'f str> {
+    lineages.named_by(&served_pair(&site.servers)?.certificate)
 }
 
 fn complete(
@@ -188,7 +181,7 @@ fn undeployed(
     let key = lineages.file(lineage, Part::Privkey, version);
     let read = certificates.pair(&leaf, &key).ok()?;
     read.key_fits.then(|| Undeployed {
-        certificate: Arc::unwrap_or_clone(read.certificate),
+        certificate: read.certificate,
         path: lineages.link(lineage, Part::Fullchain),
         version,
     })

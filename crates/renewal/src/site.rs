@@ -180,7 +180,7 @@ pub struct Current {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undeployed {
     /// Its facts.
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// The file that nginx will read, once it is linked.
     pub path: PathBuf,
     /// Its number in the lineage.

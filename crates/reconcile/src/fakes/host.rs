@@ -150,7 +150,7 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
         }),
         lineage: domain.to_owned(),
         undeployed: undeployed.map(|(version, one)| Undeployed {
-            certificate: one.clone(),
+            certificate: one.clone().into(),
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),

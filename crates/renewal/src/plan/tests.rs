@@ -87,7 +87,7 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
         current,
         lineage: domain.to_string(),
         undeployed: note(notes, "undeployed").map(|days| Undeployed {
-            certificate: certificate(days),
+            certificate: certificate(days).into(),
             path: "/live/x/fullchain.pem".into(),
             version: 2,
         }),
