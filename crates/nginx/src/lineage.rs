@@ -354,11 +354,14 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         lineage(folder.path(), "a.test", &[1, 2, 9, 10], 2);
         spoil(folder.path());
-        let lineages = Lineages::new(folder.path());
-        let links = lineages.links("a.test");
-        let newer = lineages.newer("a.test", links.version());
-        let text = format!("{links:?} {newer:?}");
-        expect.assert_eq(&text.replace(folder.path().to_str().unwrap(), ""));
+        let from_root = Lineages::new(folder.path());
+        let seen = [&from_root, &from_root.opened()].map(|lineages| {
+            let links = lineages.links("a.test");
+            let newer = lineages.newer("a.test", links.version());
+            format!("{links:?} {newer:?}")
+        });
+        assert_eq!(seen[0], seen[1], "from the root, and from the open folders");
+        expect.assert_eq(&seen[0].replace(folder.path().to_str().unwrap(), ""));
     }
 
     fn relink(letsencrypt: &Path, part: &str, target: &str) {
@@ -439,7 +442,12 @@ pub(crate) mod tests {
         for (path, name) in [
             (link.join("live/a.test/fullchain.pem"), Some("a.test")),
             (real.join("live/a.test/cert.pem"), Some("a.test")),
+            (link.join("live//a.test/./fullchain.pem"), Some("a.test")),
+            (link.join("live/./a.test//fullchain.pem"), Some("a.test")),
             (link.join("live/a.test/x/fullchain.pem"), None),
+            (link.join("live/a.test/.."), None),
+            (link.join("live/a.test"), None),
+            (link.join("living/a.test/fullchain.pem"), None),
             (link.join("live/../x.pem"), None),
             (link.join("archive/a.test/fullchain1.pem"), None),
             ("/etc/ssl/snakeoil.pem".into(), None),
