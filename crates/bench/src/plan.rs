@@ -103,9 +103,9 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
     let site = Site {
         wanted: Names::from(domain),
         source: Source::Nginx,
-        servers: vec![Server::default()],
+        servers: vec![Server::default().into()],
         current: Some(Current {
-            certificate,
+            certificate: certificate.into(),
             path,
             version: Some(1),
             key_fits: true,

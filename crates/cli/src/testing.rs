@@ -64,7 +64,7 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
     };
     let covers: Vec<&str> = wanted.iter().map(Name::as_str).collect();
     let current = end.map(|end| Current {
-        certificate: certificate(&covers.join(" "), end),
+        certificate: certificate(&covers.join(" "), end).into(),
         path: format!("/etc/letsencrypt/live/{domain}/fullchain.pem").into(),
         version: Some(3),
         key_fits: true,
@@ -72,7 +72,7 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
     Site {
         wanted,
         source: Source::Nginx,
-        servers: vec![server],
+        servers: vec![server.into()],
         current,
         lineage: domain,
         undeployed: None,

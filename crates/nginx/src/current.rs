@@ -1,31 +1,37 @@
 //! Which certificate is in a file, without reading it again when it has not changed?
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use renewal::certificate::Certificate;
 use renewal::ports::{Known, Seen, Stamp};
 use renewal::secret::Secret;
+use rustix::fs::AtFlags;
 use x509::chain::{Chain, ChainError};
 
 use crate::file::{self, FileError};
+use crate::near::Near;
 
 /// What is known of certificate files, and what was read because it was not known.
 pub(crate) struct Certificates<'k> {
     known: &'k Known,
-    read: HashMap<PathBuf, Seen>,
+    near: Arc<Near>,
+    read: Known,
     /// Looked at already, for a look at a file is most of its cost.
-    stamps: HashMap<PathBuf, Stamp>,
+    stamps: HashMap<OsString, Stamp>,
     /// Read without their keys.
-    leaves: HashMap<PathBuf, (Stamp, Certificate)>,
+    leaves: HashMap<OsString, (Stamp, Arc<Certificate>)>,
 }
 
 /// The certificate in a file, and whether the key is its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Pair {
     /// Its facts.
-    pub(crate) certificate: Certificate,
+    pub(crate) certificate: Arc<Certificate>,
     /// Whether the key belongs to it.
     pub(crate) key_fits: bool,
 }
@@ -51,59 +57,87 @@ impl<'k> Certificates<'k> {
     pub(crate) fn new(known: &'k Known) -> Self {
         Self {
             known,
-            read: HashMap::new(),
-            stamps: HashMap::new(),
+            near: Arc::default(),
+            read: Known::new(),
+            stamps: HashMap::with_capacity(known.len()),
             leaves: HashMap::new(),
         }
     }
 
+    /// Looks at files from these folders.
+    pub(crate) fn near(self, near: Arc<Near>) -> Self {
+        Self { near, ..self }
+    }
+
     /// Returns the certificate in `path`; `key` is the file of its private key.
     pub(crate) fn pair(&mut self, path: &Path, key: &Path) -> Result<Pair, Unreadable> {
-        let stamp = match self.stamps.get(path) {
+        let stamp = match self.stamps.get(path.as_os_str()) {
             Some(stamp) => *stamp,
-            None => stamp(path)?,
+            None => self.stamp(path)?,
         };
-        let key_stamp = self::stamp(key).ok();
+        let key_stamp = self.stamp(key).ok();
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen
             && seen.stamp == stamp
             && seen.key_stamp == key_stamp
         {
             return Ok(Pair {
-                certificate: seen.certificate.clone(),
+                certificate: Arc::clone(&seen.certificate),
                 key_fits: seen.key_fits,
             });
         }
         let chain = read_chain(path)?;
         let key_fits = fits(key, &chain);
+        let certificate = Arc::new(chain.leaf);
         let seen = Seen {
             stamp,
             key_stamp,
-            certificate: chain.leaf.clone(),
+            certificate: Arc::clone(&certificate),
             key_fits,
         };
         self.read.insert(path.to_owned(), seen);
         Ok(Pair {
-            certificate: chain.leaf,
+            certificate,
             key_fits,
         })
     }
 
     /// Returns the certificate in `path`, whatever its key.
-    pub(crate) fn leaf(&mut self, path: &Path) -> Result<Certificate, Unreadable> {
-        let stamp = stamp(path)?;
-        self.stamps.insert(path.to_owned(), stamp);
+    pub(crate) fn leaf(&mut self, path: &Path) -> Result<Arc<Certificate>, Unreadable> {
+        let stamp = self.stamp(path)?;
+        self.stamps.insert(path.into(), stamp);
         let seen = self.read.get(path).or_else(|| self.known.get(path));
         if let Some(seen) = seen.filter(|seen| seen.stamp == stamp) {
-            return Ok(seen.certificate.clone());
+            return Ok(Arc::clone(&seen.certificate));
         }
-        if let Some((_, certificate)) = self.leaves.get(path).filter(|(then, _)| *then == stamp) {
-            return Ok(certificate.clone());
+        let leaf = self.leaves.get(path.as_os_str());
+        if let Some((_, certificate)) = leaf.filter(|(then, _)| *then == stamp) {
+            return Ok(Arc::clone(certificate));
         }
-        let certificate = read_chain(path)?.leaf;
+        let certificate = Arc::new(read_chain(path)?.leaf);
         self.leaves
-            .insert(path.to_owned(), (stamp, certificate.clone()));
+            .insert(path.into(), (stamp, Arc::clone(&certificate)));
         Ok(certificate)
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Stamp, FileError> {
+        let of =
+            |seconds: i64, nanoseconds: i128| i128::from(seconds) * 1_000_000_000 + nanoseconds;
+        let (begin, way) = self.near.way(path.as_os_str().as_bytes());
+        if let Ok(facts) = rustix::fs::statat(begin, way, AtFlags::empty()) {
+            return Ok(Stamp {
+                inode: facts.st_ino,
+                modified_ns: of(facts.st_mtime, facts.st_mtime_nsec.into()),
+                size: facts.st_size.cast_unsigned(),
+            });
+        }
+        // Asked again for the words with which it is said.
+        let facts = file::look_at(path)?;
+        Ok(Stamp {
+            inode: facts.ino(),
+            modified_ns: of(facts.mtime(), facts.mtime_nsec().into()),
+            size: facts.size(),
+        })
     }
 
     /// Returns what was read and not known before.
@@ -129,15 +163,6 @@ fn fits(key: &Path, chain: &Chain) -> bool {
         return false;
     };
     x509::key::fits(&Secret::new(text), chain.leaf_der()).unwrap_or(false)
-}
-
-fn stamp(path: &Path) -> Result<Stamp, FileError> {
-    let facts = file::look_at(path)?;
-    Ok(Stamp {
-        inode: facts.ino(),
-        modified_ns: i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec()),
-        size: facts.size(),
-    })
 }
 
 /// A certificate file with a whole chain has a few KiB; what has more is something else.

@@ -180,7 +180,7 @@ impl NginxHost {
     /// Returns where a site that did not speak TLS at the last look does so after [`Change::Serve`].
     fn future_targets(&self, site: &Site) -> Vec<Target> {
         let on_port = |server| listens_on(server, self.settings.http01_port);
-        let any_on_port = site.servers.iter().any(on_port);
+        let any_on_port = site.servers.iter().any(|server| on_port(server));
         let mut targets: Vec<Target> = Vec::new();
         for listen in site.servers.iter().flat_map(|server| &server.listens) {
             if any_on_port && listen.address.port() != self.settings.http01_port {

@@ -9,6 +9,7 @@
 //! | what does the configuration say, byte for byte? | [`conf`] |
 //! | which sites does nginx serve? | [`look`] |
 //! | with which certificates, lineages and policies? | `sites`, `lineage`, `current` |
+//! | how are thousands of files looked at? | `near` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
 //! | how are many sites switched over at once? | `switches` |
@@ -30,6 +31,7 @@ pub mod look;
 mod settings;
 mod command;
 mod file;
+mod near;
 mod build;
 mod current;
 mod lineage;

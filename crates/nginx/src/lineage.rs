@@ -10,9 +10,16 @@
 //! and the same for `chain`, `fullchain` and `privkey`. [`archive`] writes versions, [`links`] exchanges the links,
 //! [`choice`] finds the lineage of a site.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::AtFlags;
+
+use crate::near::Near;
 
 pub(crate) mod archive;
 pub(crate) mod choice;
@@ -25,6 +32,8 @@ pub(crate) struct Lineages {
     archive: PathBuf,
     /// `live/` with all links on the way to it resolved, when that is another path.
     live_resolved: Option<PathBuf>,
+    /// Both, where they are open.
+    near: Arc<Near>,
 }
 
 /// One of the four files of a version.
@@ -88,7 +97,21 @@ impl Lineages {
             live,
             archive: letsencrypt.join("archive"),
             live_resolved: resolved,
+            near: Arc::default(),
         }
+    }
+
+    /// Returns the same with the folders kept open: for a look at many.
+    pub(crate) fn opened(&self) -> Self {
+        Self {
+            near: Arc::new(Near::open(&[&self.live, &self.archive])),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the folders that are kept open.
+    pub(crate) fn near(&self) -> Arc<Near> {
+        Arc::clone(&self.near)
     }
 
     /// Returns `live/`.
@@ -108,17 +131,19 @@ impl Lineages {
 
     /// Returns `live/NAME/PART.pem`.
     pub(crate) fn link(&self, name: &str, part: Part) -> PathBuf {
-        self.live.join(format!("{name}/{}.pem", part.as_str()))
+        below(&self.live, name, part, None)
     }
 
     /// Returns `archive/NAME/PARTn.pem`.
     pub(crate) fn file(&self, name: &str, part: Part, version: u32) -> PathBuf {
-        self.archive
-            .join(format!("{name}/{}{version}.pem", part.as_str()))
+        below(&self.archive, name, part, Some(version))
     }
 
     /// Returns the lineage whose folder under `live/` the path of a vhost names.
     pub(crate) fn named_by<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        if let Some(name) = plainly_named(&self.live, path) {
+            return Some(name);
+        }
         let below = path.strip_prefix(&self.live).or_else(|error| {
             let resolved = self.live_resolved.as_ref().ok_or(error);
             resolved.and_then(|live| path.strip_prefix(live))
@@ -132,6 +157,37 @@ impl Lineages {
 
     /// Returns the version that the four links of a lineage lead to.
     pub(crate) fn links(&self, name: &str) -> Links {
+        match self.plain_links(name) {
+            Some(version) => Links::Version(version),
+            None => self.strange_links(name),
+        }
+    }
+
+    /// Returns the version when all four links are written as certbot and clpctl write them: ten thousand lineages
+    /// are looked at, and nearly all are so.
+    fn plain_links(&self, name: &str) -> Option<u32> {
+        let mut path = below(&self.live, name, Part::Fullchain, None)
+            .into_os_string()
+            .into_vec();
+        let folder = path.len() - Part::Fullchain.as_str().len() - EXTENSION.len();
+        let mut target = [0; PLAIN_TARGET_BYTES];
+        let mut linked = None;
+        for part in Part::ALL {
+            path.truncate(folder);
+            path.extend_from_slice(part.as_str().as_bytes());
+            path.extend_from_slice(EXTENSION.as_bytes());
+            let (begin, way) = self.near.way(&path);
+            let length = rustix::fs::readlinkat_raw(begin, way, &mut target[..]).ok()?;
+            let version = plain_target(target.get(..length)?, name, part)?;
+            if *linked.get_or_insert(version) != version {
+                return None;
+            }
+        }
+        linked
+    }
+
+    /// Returns what the links of a lineage are, when they may be anything.
+    fn strange_links(&self, name: &str) -> Links {
         let mut linked = None;
         for part in Part::ALL {
             let path = self.link(name, part);
@@ -190,7 +246,9 @@ impl Lineages {
     /// Returns the newest complete version after `linked`. Costs one look at a name when there is none.
     pub(crate) fn newer(&self, name: &str, linked: Option<u32>) -> Option<u32> {
         let linked = linked.unwrap_or(0);
-        if !self.file(name, Part::Cert, linked + 1).exists() {
+        let next = self.file(name, Part::Cert, linked + 1);
+        let (begin, way) = self.near.way(next.as_os_str().as_bytes());
+        if rustix::fs::statat(begin, way, AtFlags::empty()).is_err() {
             return None;
         }
         let versions = self.versions(name);
@@ -212,12 +270,62 @@ impl Lineages {
     }
 }
 
+/// Returns `FOLDER/NAME/PART.pem`, or `FOLDER/NAME/PARTn.pem`.
+fn below(folder: &Path, name: &str, part: Part, version: Option<u32>) -> PathBuf {
+    let room = folder.as_os_str().len() + name.len() + FILE_NAME_BYTES;
+    let mut path = OsString::with_capacity(room);
+    for piece in [
+        folder.as_os_str(),
+        "/".as_ref(),
+        name.as_ref(),
+        "/".as_ref(),
+    ] {
+        path.push(piece);
+    }
+    path.push(part.as_str());
+    if let Some(version) = version {
+        path.push(version.to_string());
+    }
+    path.push(EXTENSION);
+    path.into()
+}
+
+/// Returns the NAME of a path that is `FOLDER/NAME/FILE` byte for byte; none where the path may say the same otherwise.
+fn plainly_named<'p>(folder: &Path, path: &'p Path) -> Option<&'p str> {
+    let path = path.as_os_str().as_bytes();
+    let below = path
+        .strip_prefix(folder.as_os_str().as_bytes())?
+        .strip_prefix(b"/")?;
+    let mut parts = std::str::from_utf8(below).ok()?.split('/');
+    let (name, file) = (parts.next()?, parts.next()?);
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    (parts.next().is_none() && plain(name) && plain(file)).then_some(name)
+}
+
+/// Returns the version that a link's target names, when it is written as certbot writes it.
+fn plain_target(target: &[u8], name: &str, part: Part) -> Option<u32> {
+    let file = target
+        .strip_prefix(b"../../archive/")?
+        .strip_prefix(name.as_bytes())?
+        .strip_prefix(b"/")?;
+    number(std::str::from_utf8(file).ok()?, part)
+}
+
 /// Returns the version in a file name such as `cert7.pem`.
 fn number(file: &str, part: Part) -> Option<u32> {
     let digits = file.strip_prefix(part.as_str())?.strip_suffix(".pem")?;
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     plain.then(|| digits.parse().ok()).flatten()
 }
+
+/// What all files of a lineage end in.
+const EXTENSION: &str = ".pem";
+
+/// More than the longest target of a plain link takes: a name has at most 255 bytes.
+const PLAIN_TARGET_BYTES: usize = 320;
+
+/// Room for a file's name and the slashes before it.
+const FILE_NAME_BYTES: usize = 32;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -246,11 +354,14 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         lineage(folder.path(), "a.test", &[1, 2, 9, 10], 2);
         spoil(folder.path());
-        let lineages = Lineages::new(folder.path());
-        let links = lineages.links("a.test");
-        let newer = lineages.newer("a.test", links.version());
-        let text = format!("{links:?} {newer:?}");
-        expect.assert_eq(&text.replace(folder.path().to_str().unwrap(), ""));
+        let from_root = Lineages::new(folder.path());
+        let seen = [&from_root, &from_root.opened()].map(|lineages| {
+            let links = lineages.links("a.test");
+            let newer = lineages.newer("a.test", links.version());
+            format!("{links:?} {newer:?}")
+        });
+        assert_eq!(seen[0], seen[1], "from the root, and from the open folders");
+        expect.assert_eq(&seen[0].replace(folder.path().to_str().unwrap(), ""));
     }
 
     fn relink(letsencrypt: &Path, part: &str, target: &str) {
@@ -331,7 +442,12 @@ pub(crate) mod tests {
         for (path, name) in [
             (link.join("live/a.test/fullchain.pem"), Some("a.test")),
             (real.join("live/a.test/cert.pem"), Some("a.test")),
+            (link.join("live//a.test/./fullchain.pem"), Some("a.test")),
+            (link.join("live/./a.test//fullchain.pem"), Some("a.test")),
             (link.join("live/a.test/x/fullchain.pem"), None),
+            (link.join("live/a.test/.."), None),
+            (link.join("live/a.test"), None),
+            (link.join("living/a.test/fullchain.pem"), None),
             (link.join("live/../x.pem"), None),
             (link.join("archive/a.test/fullchain1.pem"), None),
             ("/etc/ssl/snakeoil.pem".into(), None),

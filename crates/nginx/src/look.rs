@@ -24,6 +24,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use renewal::finding::Finding;
 use renewal::name::Name;
@@ -64,7 +65,7 @@ pub struct FoundSite {
     /// The names it wants; the first is its domain.
     pub wanted: Names,
     /// Its server blocks, in the order of the configuration; never none.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Arc<Server>>,
     /// Whether variables or code choose its certificate, so that it must not be given lines with a file.
     pub by_variable: bool,
     /// What is wrong or risky about it.
@@ -256,7 +257,7 @@ impl Look {
                         site: self.sites.len(),
                         server,
                     };
-                    site.servers.push(block.server);
+                    site.servers.push(Arc::new(block.server));
                     site.by_variable |= block.by_variable;
                     site.findings.extend(findings);
                 } else {
@@ -274,7 +275,17 @@ impl Look {
 
 /// Returns the path that a value names, relative to `base`; none when it depends on a variable.
 fn path_of(value: &[u8], base: &Path) -> Option<PathBuf> {
-    (!value.contains(&b'$')).then(|| base.join(OsStr::from_bytes(value)))
+    if value.contains(&b'$') {
+        return None;
+    }
+    let path = Path::new(OsStr::from_bytes(value));
+    // Most are absolute, and need no room for the base.
+    let is_whole = path.is_absolute();
+    Some(if is_whole {
+        path.into()
+    } else {
+        base.join(path)
+    })
 }
 
 #[cfg(test)]

@@ -6,17 +6,20 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use renewal::finding::{Finding, FindingName, Severity};
 use renewal::name::Name;
 use renewal::ports::{Known, Look};
 use renewal::site::{Current, Pair, Server, Site, Source, Undeployed};
 
-use crate::conf::read::{Disk, Reader};
+use crate::conf::read::{Disk, Reader, read_at};
 use crate::current::{Certificates, Unreadable};
 use crate::lineage::{Lineages, Links, Part, choice};
 use crate::look::{self, FoundSite};
+use crate::near::Near;
 use crate::settings::Settings;
 
 /// What was seen: for the rules, and for the rest of this crate.
@@ -30,34 +33,29 @@ pub(crate) struct Seen {
 /// Looks at everything. `prefix` is nginx's own, unless the settings have another.
 pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known: &Known) -> Seen {
     let reader = Recording::default();
-    let certificates = RefCell::new(Certificates::new(known));
+    let lineages = &lineages.opened();
+    let certificates = RefCell::new(Certificates::new(known).near(lineages.near()));
     let ask = |path: &Path| ca_issued(&certificates, path);
     let mut conf = look::look(&reader, &conf_settings(settings, prefix), &ask);
     let mut certificates = certificates.into_inner();
-    let named: Vec<Option<String>> = conf
+    let mut look = Look {
+        sites: Vec::with_capacity(conf.sites.len()),
+        findings: std::mem::take(&mut conf.findings),
+        ..Look::default()
+    };
+    let named: Vec<Option<&str>> = conf
         .sites
         .iter()
         .map(|site| named(lineages, site))
         .collect();
-    let mut users: HashMap<&str, usize> = HashMap::new();
+    let mut users: HashMap<&str, usize> = HashMap::with_capacity(named.len());
     for name in named.iter().flatten() {
         *users.entry(name).or_default() += 1;
     }
-    let mut look = Look {
-        findings: std::mem::take(&mut conf.findings),
-        ..Look::default()
-    };
     look.findings.extend(conf.unknown.iter().map(unknown));
     for (found, named) in conf.sites.iter().zip(&named) {
         let users = |name: &str| users.get(name).copied().unwrap_or(0);
-        let site = complete(
-            found,
-            named.as_deref(),
-            users,
-            settings,
-            lineages,
-            &mut certificates,
-        );
+        let site = complete(found, *named, users, settings, lineages, &mut certificates);
         look.sites.push(site);
     }
     look.watched = watched(reader, lineages, &look.sites);
@@ -82,20 +80,19 @@ fn conf_settings(settings: &Settings, prefix: &Path) -> look::Settings {
 /// Returns the names of the certificate in a file, if a CA issued it.
 fn ca_issued(certificates: &RefCell<Certificates<'_>>, path: &Path) -> Option<Vec<Name>> {
     let certificate = certificates.borrow_mut().leaf(path).ok()?;
-    (!certificate.self_signed).then_some(certificate.names)
+    (!certificate.self_signed).then(|| certificate.names.clone())
 }
 
 /// Returns the pair that visitors of the site get: that of its first block that speaks TLS.
-fn served_pair(servers: &[Server]) -> Option<&Pair> {
+fn served_pair(servers: &[Arc<Server>]) -> Option<&Pair> {
     let mut tls = servers
         .iter()
         .filter(|server| server.listens.iter().any(|listen| listen.tls));
     tls.find_map(|server| server.pair.as_ref())
 }
 
-fn named(lineages: &Lineages, site: &FoundSite) -> Option<String> {
-    let pair = served_pair(&site.servers)?;
-    lineages.named_by(&pair.certificate).map(str::to_owned)
+fn named<'f>(lineages: &Lineages, site: &'f FoundSite) -> Option<&'f str> {
+    lineages.named_by(&served_pair(&site.servers)?.certificate)
 }
 
 fn complete(
@@ -183,7 +180,7 @@ fn undeployed(
     let leaf = lineages.file(lineage, Part::Cert, version);
     let key = lineages.file(lineage, Part::Privkey, version);
     let read = certificates.pair(&leaf, &key).ok()?;
-    read.key_fits.then_some(Undeployed {
+    read.key_fits.then(|| Undeployed {
         certificate: read.certificate,
         path: lineages.link(lineage, Part::Fullchain),
         version,
@@ -207,8 +204,9 @@ fn watched(reader: Recording, lineages: &Lineages, sites: &[Site]) -> Vec<PathBu
         .filter_map(|site| site.current.as_ref())
         .filter(|current| lineages.named_by(&current.path).is_none());
     paths.extend(foreign.map(|current| current.path.clone()));
-    // By bytes: to compare ten thousand paths part by part takes longer than to read them.
-    paths.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+    // By bytes: to compare ten thousand paths part by part takes longer than to read them. The stable sort takes the
+    // folders' own order, which nearly all of them are in, as it is.
+    paths.sort_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     paths.dedup_by(|one, other| one.as_os_str() == other.as_os_str());
     paths
 }
@@ -259,6 +257,8 @@ fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
 #[derive(Default)]
 struct Recording {
     asked: RefCell<Vec<PathBuf>>,
+    /// The folders that were listed, for their files are read next.
+    near: RefCell<Near>,
 }
 
 impl Recording {
@@ -270,11 +270,14 @@ impl Recording {
 impl Reader for Recording {
     fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
         self.note(path);
-        Disk.read(path, into)
+        let near = self.near.borrow();
+        let (begin, way) = near.way(path.as_os_str().as_bytes());
+        read_at(begin, way, into)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
         self.note(folder);
+        self.near.borrow_mut().add(folder);
         Disk.list(folder)
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn site(names: &[&str]) -> Site {
         lineage: wanted.domain().to_string(),
         wanted,
         source: Source::Nginx,
-        servers: vec![Server::default()],
+        servers: vec![Server::default().into()],
         current: None,
         undeployed: None,
         policy: Policy::default(),
@@ -86,7 +86,7 @@ pub(crate) fn site(names: &[&str]) -> Site {
 /// Returns what a site has that serves `made`.
 pub(crate) fn current(made: &Made) -> Current {
     Current {
-        certificate: made.leaf(),
+        certificate: made.leaf().into(),
         path: "/somewhere/fullchain.pem".into(),
         version: None,
         key_fits: true,

@@ -309,21 +309,21 @@ fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {
 
 /// Says of one site what the plan says; what is to be done is filled in when it was.
 fn at_rest(item: &Item<'_>, dry_run: bool) -> SiteReport {
-    let reason = item.due.reason.to_string();
+    let reason = || item.due.reason.to_string();
     match &item.action {
         Action::Leave => tally::planned(item, Outcome::NotDue, item.due.ahead()),
         Action::Skip(why) => tally::planned(item, Outcome::Skipped, why.to_string()),
         Action::Postpone(until) => {
-            let mut report = tally::planned(item, Outcome::Postponed, reason);
+            let mut report = tally::planned(item, Outcome::Postponed, reason());
             report.retry_at = Some(*until);
             report
         }
         Action::Deploy(_) | Action::Order { .. } if dry_run => {
-            tally::planned(item, Outcome::WouldRenew, reason)
+            tally::planned(item, Outcome::WouldRenew, reason())
         }
         // Until it is done, it is not: a run that stops early reports it so.
         Action::Deploy(_) | Action::Order { .. } => {
-            tally::planned(item, Outcome::Postponed, reason)
+            tally::planned(item, Outcome::Postponed, reason())
         }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn served(report: &mut SiteReport, first: bool, staged: &Staged, serv
     } else {
         Outcome::Renewed
     };
-    report.certificate = Some((staged.certificate.clone(), staged.path.clone()));
+    report.certificate = Some((staged.certificate.clone().into(), staged.path.clone()));
     report.served = served;
     // What was wrong with the certificate before is not wrong with this one.
     report.findings.retain(|finding| {

@@ -50,6 +50,7 @@ pub fn ways(site: &Site, port: u16, thumbprint: &str, edit: bool) -> Vec<Way> {
     let answering: Vec<&Server> = site
         .servers
         .iter()
+        .map(AsRef::as_ref)
         .filter(|server| listens_on(server, port))
         .collect();
     let prepared = !answering.is_empty()

@@ -22,8 +22,8 @@ impl Name {
     /// Says which rule of RFC 1035 section 2.3.4 or RFC 5890 section 2.3.1 the text breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.strip_suffix('.').unwrap_or(text);
-        if text.parse::<IpAddr>().is_ok() {
-            return Ok(Self(text.to_ascii_lowercase().into()));
+        if may_be_address(text) && text.parse::<IpAddr>().is_ok() {
+            return Ok(Self::folded(text));
         }
         let refuse = |why| NameError {
             text: shorten(text),
@@ -46,21 +46,22 @@ impl Name {
             if label.len() > LABEL_BYTES_MAX {
                 return Err(refuse(Why::LabelTooLong(label.len())));
             }
-            if let Some(bad) = label.chars().find(|c| !is_label_char(*c)) {
-                return Err(refuse(if bad.is_ascii() {
-                    Why::Character(bad)
-                } else {
-                    Why::NotAscii(bad)
-                }));
+            if let Some(at) = label.bytes().position(|byte| !is_label_byte(byte)) {
+                return Err(refuse(wrong_character(&label[at..])));
             }
             if label.starts_with('-') || label.ends_with('-') {
                 return Err(refuse(Why::Hyphen));
             }
         }
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Ok(Self(text.to_ascii_lowercase().into()));
+        Ok(Self::folded(text))
+    }
+
+    fn folded(text: &str) -> Self {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Self(text.to_ascii_lowercase().into())
+        } else {
+            Self(text.into())
         }
-        Ok(Self(text.into()))
     }
 
     /// Returns the name as text.
@@ -72,10 +73,9 @@ impl Name {
     /// Returns the address, when the name is one.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        // A DNS name's last label is never all digits and has no colon: skip the parser for nearly all names.
-        let last = self.0.as_bytes().last().copied().unwrap_or(b'.');
-        let may_be = self.0.contains(':') || last.is_ascii_digit();
-        may_be.then(|| self.0.parse().ok()).flatten()
+        may_be_address(&self.0)
+            .then(|| self.0.parse().ok())
+            .flatten()
     }
 
     /// Says whether a CA that checks names from outside could ever reach this one.
@@ -206,8 +206,23 @@ pub enum NotPublic {
     PanelAlias,
 }
 
-fn is_label_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+/// Says whether it is worth to ask the parser of addresses: nearly all names end in a letter and have no colon.
+fn may_be_address(text: &str) -> bool {
+    let last = text.as_bytes().last().copied().unwrap_or(b'.');
+    last.is_ascii_digit() || text.contains(':')
+}
+
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// Says what is wrong with the character that this text begins with.
+fn wrong_character(text: &str) -> Why {
+    match text.chars().next() {
+        Some(bad) if bad.is_ascii() => Why::Character(bad),
+        Some(bad) => Why::NotAscii(bad),
+        None => Why::EmptyLabel,
+    }
 }
 
 /// Keeps an error readable when the text is a megabyte.

@@ -1,10 +1,14 @@
 //! Which names does one certificate cover, and which comes first?
 
+use std::sync::Arc;
+
 use crate::name::Name;
 
 /// The names of one certificate: never none, none twice; the first is the site's domain.
+///
+/// Cheap to clone.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Names(Vec<Name>);
+pub struct Names(Arc<[Name]>);
 
 impl Names {
     /// Keeps the first of each name, in order; returns `None` when there is none at all.
@@ -15,7 +19,7 @@ impl Names {
                 kept.push(name);
             }
         }
-        (!kept.is_empty()).then_some(Self(kept))
+        (!kept.is_empty()).then(|| Self(kept.into()))
     }
 
     /// Returns the first name, after which the site and its lineage are called.
@@ -44,7 +48,7 @@ impl Names {
 
 impl From<Name> for Names {
     fn from(name: Name) -> Self {
-        Self(vec![name])
+        Self([name].into())
     }
 }
 
@@ -71,7 +75,7 @@ impl std::fmt::Display for Names {
 
 impl serde::Serialize for Names {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.as_slice().serialize(serializer)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub struct SiteReport {
     /// When it is tried again.
     pub retry_at: Option<Timestamp>,
     /// The certificate it has now, and where.
-    pub certificate: Option<(Certificate, PathBuf)>,
+    pub certificate: Option<(Arc<Certificate>, PathBuf)>,
     /// What was served on each address after the deployment.
     pub served: Vec<Served>,
     /// What is wrong or risky.

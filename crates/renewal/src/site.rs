@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Site {
     /// Where the site was learnt of.
     pub source: Source,
     /// The server blocks that are the site, in the order of the configuration; never none.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Arc<Server>>,
     /// The certificate nginx is told to serve, when its file can be read.
     pub current: Option<Current>,
     /// The lineage that serves the site, or would: the folder's name under `live/`.
@@ -166,7 +167,7 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
     /// Its facts.
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// The file nginx reads.
     pub path: PathBuf,
     /// Its number in the lineage, when it belongs to one (`archive/NAME/cert7.pem` is 7).
@@ -179,7 +180,7 @@ pub struct Current {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undeployed {
     /// Its facts.
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// The file that nginx will read, once it is linked.
     pub path: PathBuf,
     /// Its number in the lineage.

@@ -67,7 +67,7 @@ fn fleet(now: Timestamp) -> Fleet {
             Seen {
                 stamp,
                 key_stamp: Some(stamp),
-                certificate: Certificate {
+                certificate: std::sync::Arc::new(Certificate {
                     names: vec![domain.clone(), www],
                     valid: window,
                     issuer: "R12".to_owned(),
@@ -75,7 +75,7 @@ fn fleet(now: Timestamp) -> Fleet {
                     sha256: Fingerprint([9; 32]),
                     id: Some(id.clone()),
                     self_signed: false,
-                },
+                }),
                 key_fits: true,
             },
         ));

@@ -316,8 +316,8 @@ const FILE_MODE: u32 = 0o600;
 /// How long a call waits for another process that writes; commits take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Enough to read the sites of a large host once and not twice; taken only as far as it is needed.
-const CACHE_KIBIBYTES: i64 = 32 * 1024;
+/// Tables are read whole, from one end to the other, and seldom twice: more would only be filled, not used.
+const CACHE_KIBIBYTES: i64 = 4 * 1024;
 
 /// More than there are different statements.
 const STATEMENTS_KEPT: usize = 48;

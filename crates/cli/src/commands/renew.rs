@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use reconcile::pass::{self, Request, RunError};
-use reconcile::world::{Ending, Stop};
+use reconcile::world::{Ending, Stop, World as _};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::plan::Wish;
@@ -132,7 +132,7 @@ fn run(
         ))?;
     }
     // The process ends now. Giving back what was seen of ten thousand sites, piece by piece, would only cost time.
-    std::mem::forget(pass);
+    std::mem::forget((pass, world.host().configuration()));
     Ok(code)
 }
 

@@ -244,12 +244,8 @@ pub(crate) mod tests {
 
     fn world() -> (Look, HashMap<Name, Remembered>) {
         let mut self_signed = site("self.test", Some("2027-02-01"));
-        self_signed
-            .current
-            .as_mut()
-            .unwrap()
-            .certificate
-            .self_signed = true;
+        let current = self_signed.current.as_mut().unwrap();
+        std::sync::Arc::make_mut(&mut current.certificate).self_signed = true;
         let mut watched = site("watched.test", Some("2026-04-20"));
         watched.policy.managed = false;
         watched.findings.push(

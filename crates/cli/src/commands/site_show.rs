@@ -99,7 +99,12 @@ impl Portrait<'_> {
         let mut site = json!(row);
         site["due_reason"] = json!(plan.items.first().map(|item| item.due.reason.to_string()));
         site["lineage"] = json!(self.site.lineage);
-        site["servers"] = self.site.servers.iter().map(server_json).collect();
+        site["servers"] = self
+            .site
+            .servers
+            .iter()
+            .map(|server| server_json(server))
+            .collect();
         site["versions"] = self.versions.iter().map(version_json).collect();
         site["served"] = json!(self.served);
         site["history"] = json!(self.history);

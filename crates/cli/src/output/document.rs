@@ -122,7 +122,7 @@ mod tests {
     fn the_document_of_the_contract() {
         let mut site = site_report("a.test www.a.test", Outcome::Renewed);
         site.certificate = Some((
-            certificate("a.test www.a.test", "2026-05-02"),
+            certificate("a.test www.a.test", "2026-05-02").into(),
             "/etc/letsencrypt/live/a.test/fullchain.pem".into(),
         ));
         site.served.push(not_served("127.0.0.1:443", "refused"));

@@ -269,7 +269,7 @@ mod tests {
     fn failed() -> renewal::report::SiteReport {
         let mut site = site_report("shop.test www.shop.test", Outcome::Failed);
         let path = "/etc/letsencrypt/live/shop.test/fullchain.pem".into();
-        site.certificate = Some((certificate("shop.test", "2026-02-14"), path));
+        site.certificate = Some((certificate("shop.test", "2026-02-14").into(), path));
         site.findings.push(
             Finding::new(
                 FindingName::ChallengeNotFound,
@@ -286,7 +286,7 @@ mod tests {
     fn one_renewed_one_failed_and_the_rest_counted() {
         let mut renewed = site_report("a.test", Outcome::Renewed);
         renewed.certificate = Some((
-            certificate("a.test", "2026-05-02"),
+            certificate("a.test", "2026-05-02").into(),
             "/etc/letsencrypt/live/a.test/fullchain.pem".into(),
         ));
         renewed.served.push(served("127.0.0.1:443"));
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn nothing_to_do() {
         let mut site = site_report("a.test", Outcome::NotDue);
-        site.certificate = Some((certificate("a.test", "2026-05-02"), "/x".into()));
+        site.certificate = Some((certificate("a.test", "2026-05-02").into(), "/x".into()));
         site.due_at = Some(time("2026-04-01T00:00:00Z"));
         check(
             &report(vec![site.clone()]),
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn another_certificate_is_served_and_the_old_one_has_ended() {
         let mut site = site_report("a.test", Outcome::Failed);
-        site.certificate = Some((certificate("a.test", "2026-01-30"), "/x".into()));
+        site.certificate = Some((certificate("a.test", "2026-01-30").into(), "/x".into()));
         site.served.push(Served {
             sha256: Some(renewal::certificate::Fingerprint([7; 32])),
             ok: false,

@@ -84,7 +84,7 @@ fn renewed() -> Value {
     let path = "/etc/letsencrypt/live/example.com/fullchain.pem".into();
     let facts = certificate("example.com www.example.com", "2026-05-02");
     renewed.served.push(served("127.0.0.1:443"));
-    renewed.certificate = Some((facts, path));
+    renewed.certificate = Some((facts.into(), path));
     renewed.due_at = Some(time("2026-04-01T04:11:08Z"));
     let mut failed = site_report("shop.example.com", Outcome::Failed);
     failed.findings.push(challenge_not_found());

@@ -45,7 +45,8 @@ pub fn expand(reader: &dyn Reader, pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
     if !ends_in_pattern {
         found.retain(|path| reader.exists(path));
     }
-    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    // Stable, for that takes what is in order already as it is: the matches of one folder are.
+    found.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(found)
 }
 
@@ -89,15 +90,19 @@ fn add_matches(
     part: &[u8],
     into: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
-    let names = match reader.list(folder) {
+    let mut names = match reader.list(folder) {
         Ok(names) => names,
         Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
+    names.retain(|name| matches(part, name.as_bytes()));
+    names.sort_unstable();
+    into.reserve(names.len());
     for name in names {
-        if matches(part, name.as_bytes()) {
-            into.push(folder.join(name));
-        }
+        let mut path = PathBuf::with_capacity(folder.as_os_str().len() + 1 + name.len());
+        path.push(folder);
+        path.push(name);
+        into.push(path);
     }
     Ok(())
 }

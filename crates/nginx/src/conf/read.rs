@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::error::MAX_FILE;
 
@@ -38,21 +40,7 @@ pub struct Disk;
 
 impl Reader for Disk {
     fn read(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<()> {
-        // Not blocking: a pipe in place of a file would otherwise hold us for ever.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        let about = file.metadata()?;
-        if about.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        // As nginx does: what has no size (a device, a pipe) reads as empty.
-        let size = usize::try_from(about.len()).unwrap_or(usize::MAX);
-        if size > MAX_FILE {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        into.reserve(size);
-        file.take(about.len()).read_to_end(into)?;
-        Ok(())
+        read_at(CWD, path.as_os_str().as_bytes(), into)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
@@ -64,6 +52,26 @@ impl Reader for Disk {
     fn exists(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok()
     }
+}
+
+/// Puts the content of a file into an empty buffer; the way to the file begins at an open folder.
+pub(crate) fn read_at(begin: BorrowedFd<'_>, way: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+    // Not blocking: a pipe in place of a file would otherwise hold us for ever.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(begin, way, flags, Mode::empty())?;
+    let about = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode).is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // As nginx does: what has no size (a device, a pipe) reads as empty.
+    let length = u64::try_from(about.st_size).unwrap_or_default();
+    let size = usize::try_from(length).unwrap_or(usize::MAX);
+    if size > MAX_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    into.reserve(size);
+    fs::File::from(file).take(length).read_to_end(into)?;
+    Ok(())
 }
 
 /// Files in memory, by their absolute paths.

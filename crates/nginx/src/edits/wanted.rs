@@ -25,7 +25,7 @@ pub(crate) fn serve<'a>(
     may_edit: bool,
 ) -> Result<Vec<BlockChange<'a>>, EditError> {
     let speaks_tls = |server: &Server| server.listens.iter().any(|listen| listen.tls);
-    let has_tls = site.servers.iter().any(speaks_tls);
+    let has_tls = site.servers.iter().any(|server| speaks_tls(server));
     let mut changes = Vec::new();
     for server in &site.servers {
         let change = if !has_tls {
@@ -143,7 +143,7 @@ fn line_now(file: &[u8], site: &Site, server: &Server) -> u32 {
     if alike.contains(&server.place.line) {
         return server.place.line;
     }
-    let before: Vec<&Server> = site
+    let before: Vec<_> = site
         .servers
         .iter()
         .filter(|other| other.place.file == server.place.file && other.names == server.names)

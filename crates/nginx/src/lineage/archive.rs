@@ -245,7 +245,8 @@ fn check(
         key_fits,
         chain_fault: chain.fault_with(roots),
     };
-    let current = site.current.as_ref().map(|current| &current.certificate);
+    let current = site.current.as_ref();
+    let current = current.map(|current| &*current.certificate);
     accept(&candidate, &site.wanted, current, *now).map_err(|rejection| match rejection {
         Rejection::NotYetValid(start) => StageError::Early(start, *now),
         other => rejected(other.to_string()),

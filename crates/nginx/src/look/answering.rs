@@ -11,7 +11,7 @@
 //!
 //! Of two blocks that claim the same name on the same socket the first has it; nginx warns and ignores the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -57,7 +57,8 @@ pub(super) struct Conflict {
 pub(super) struct Sockets {
     /// In the order of the configuration.
     sockets: Vec<Socket>,
-    by_address: HashMap<SocketAddr, usize>,
+    /// A host has few addresses: to compare them is quicker than to hash one.
+    by_address: BTreeMap<SocketAddr, usize>,
     exact: Holders,
     /// `example.com` of `.example.com`: no exact name, but taken as one.
     dotted: Holders,
@@ -85,6 +86,7 @@ impl Sockets {
     /// Sorts the blocks by sockets; `hostname` is what `$hostname` stands for.
     pub(super) fn new(blocks: &[Block], hostname: &str) -> Self {
         let mut sockets = Sockets::default();
+        sockets.exact.0.reserve(blocks.len());
         let mut of_block = Vec::new();
         for (at, block) in blocks.iter().enumerate() {
             of_block.clear();
@@ -104,9 +106,7 @@ impl Sockets {
 
     /// Returns the addresses nginx listens on, in order.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let mut addresses: Vec<SocketAddr> = self.by_address.keys().copied().collect();
-        addresses.sort_unstable();
-        addresses
+        self.by_address.keys().copied().collect()
     }
 
     /// Returns the names claimed twice on one socket, in the order of the configuration.

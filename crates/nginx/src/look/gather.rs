@@ -3,7 +3,7 @@
 //! Goes through `http { … }` once, keeps of each server block what the sites are made of, and lets
 //! go of the text. What a block inherits is settled at the end, for `http` may say it after the block.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,7 @@ pub(super) fn gather(reader: &dyn Reader, main: &Path, prefix: &Path) -> Gathere
         answers: Answers::about(CHALLENGE_PATH),
         http: Serving::default(),
         pairs: Lines::default(),
+        listens: Listens::default(),
         drafts: Vec::new(),
     };
     let mut walk = Walk::new(reader, main);
@@ -82,8 +83,13 @@ struct Gathering<'a> {
     /// What `http` says to all.
     http: Serving,
     pairs: Lines,
+    listens: Listens,
     drafts: Vec<Draft>,
 }
+
+/// What `listen` directives say, by how they are written: ten thousand blocks have the same few.
+#[derive(Default)]
+struct Listens(Vec<(Vec<u8>, Option<Listening>)>);
 
 /// A server block that may still inherit.
 struct Draft {
@@ -144,7 +150,7 @@ impl Gathering<'_> {
         let name = directive.name();
         let block = &mut draft.block;
         match &*name {
-            b"listen" => block.listen(file, directive),
+            b"listen" => block.listen(file, directive, &mut self.listens),
             b"server_name" => block.name(file, directive),
             b"location" => self.in_location(walk, file, directive, &mut draft.level),
             b"if" => {
@@ -186,11 +192,11 @@ impl Gathering<'_> {
 }
 
 impl Block {
-    fn listen(&mut self, file: &File, directive: Directive<'_>) {
-        match listening(directive.arguments()) {
+    fn listen(&mut self, file: &File, directive: Directive<'_>, known: &mut Listens) {
+        match known.understand(directive) {
             Some(Listening { listens, also_ipv4 }) => {
-                self.server.listens.extend(listens);
-                self.also_ipv4 |= also_ipv4;
+                self.server.listens.extend_from_slice(listens);
+                self.also_ipv4 |= *also_ipv4;
                 self.listens_said = true;
             }
             None => self.refuse(
@@ -216,6 +222,23 @@ impl Block {
 
     fn refuse(&mut self, file: &File, directive: Directive<'_>, why: &str) {
         self.refused.push((file.place(directive), why.to_owned()));
+    }
+}
+
+impl Listens {
+    /// Returns what the directive says; none when nginx would refuse it.
+    fn understand(&mut self, directive: Directive<'_>) -> Option<&Listening> {
+        let written = &directive.tree().source()[directive.span()];
+        let Self(known) = self;
+        let at = known.iter().position(|(text, _)| text == written);
+        let at = at.unwrap_or_else(|| {
+            if known.len() >= LISTENS_KEPT {
+                known.clear();
+            }
+            known.push((written.to_vec(), listening(directive.arguments())));
+            known.len() - 1
+        });
+        known[at].1.as_ref()
     }
 }
 
@@ -304,7 +327,8 @@ impl Lines {
 
 /// Gives every block what any block says of the socket it listens on: nginx has one set of options per socket.
 fn share_sockets(blocks: &mut [Block]) {
-    let mut options: HashMap<SocketAddr, (bool, bool)> = HashMap::new();
+    // In order, for a host has few addresses: to compare them is quicker than to hash one.
+    let mut options: BTreeMap<SocketAddr, (bool, bool)> = BTreeMap::new();
     let is_tcp = |listen: &&mut Listen| !listen.quic;
     for listen in blocks
         .iter()
@@ -323,3 +347,6 @@ fn share_sockets(blocks: &mut [Block]) {
         (listen.tls, listen.proxy_protocol) = options[&listen.address];
     }
 }
+
+/// How many ways of writing a `listen` are kept: more than one host has, and few to search.
+const LISTENS_KEPT: usize = 16;

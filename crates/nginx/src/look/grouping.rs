@@ -66,7 +66,7 @@ fn join_by_certificate(
     claims: &[Vec<Name>],
     certificates: &mut Certificates<'_>,
 ) {
-    let mut sharing: HashMap<&OsStr, Vec<usize>> = HashMap::new();
+    let mut sharing: HashMap<&OsStr, Vec<usize>> = HashMap::with_capacity(blocks.len());
     for (at, block) in blocks.iter().enumerate() {
         if let Some(certificate) = certificate_of(block) {
             sharing.entry(certificate).or_default().push(at);

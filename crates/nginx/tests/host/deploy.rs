@@ -247,7 +247,7 @@ async fn the_block_that_answers_instead_is_named() {
     let elsewhere = Rig::new(Nginx::prepare([Site::files("a.test")]));
     let other = elsewhere.site("a.test").await;
     site.wanted = other.wanted;
-    site.servers[0].place = other.servers[0].place.clone();
+    std::sync::Arc::make_mut(&mut site.servers[0]).place = other.servers[0].place.clone();
     let expected = other.current.unwrap().certificate.sha256;
     let served = rig
         .host

@@ -1,7 +1,7 @@
 //! A host in memory: sites, their lineages, and an nginx that can be broken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -128,7 +128,7 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
     Site {
         wanted: Names::from(Name::parse(domain).unwrap()),
         source: Source::Nginx,
-        servers: vec![Server {
+        servers: vec![Arc::new(Server {
             place: Place {
                 file: format!("/etc/nginx/{domain}.conf").into(),
                 line: 1,
@@ -141,16 +141,16 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
                 .contains(domain)
                 .then(|| "thumbprint".to_owned()),
             ..Server::default()
-        }],
+        })],
         current: lineage.linked.map(|version| Current {
-            certificate: lineage.versions[&version].clone(),
+            certificate: lineage.versions[&version].clone().into(),
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: Some(version),
             key_fits: true,
         }),
         lineage: domain.to_owned(),
         undeployed: undeployed.map(|(version, one)| Undeployed {
-            certificate: one.clone(),
+            certificate: one.clone().into(),
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),
@@ -203,7 +203,7 @@ impl Host for FakeHost {
             key_fits: true,
             chain_fault: None,
         };
-        let current = site.current.as_ref().map(|current| &current.certificate);
+        let current = site.current.as_ref().map(|current| &*current.certificate);
         if let Err(rejection) = accept(&candidate, &site.wanted, current, now) {
             return Err(HostFailure(Finding::new(
                 FindingName::CertificateRejected,

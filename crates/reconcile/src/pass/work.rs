@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::certificate::Certificate;
 use renewal::name::Name;
 use renewal::plan::{Action, Remembered};
 use renewal::ports::{Clock as _, Event, Host as _, HostFailure, Known, Observer as _, Staged};
@@ -337,7 +338,7 @@ fn staged_earlier(site: &Site, version: u32) -> Option<Staged> {
     let undeployed = site.undeployed.as_ref()?;
     (undeployed.version == version).then(|| Staged {
         version,
-        certificate: undeployed.certificate.clone(),
+        certificate: Certificate::clone(&undeployed.certificate),
         path: undeployed.path.clone(),
     })
 }

@@ -1,5 +1,7 @@
 //! A case is one line: `wanted | covered or - or self or badkey | valid | before expiry | suggested`.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,7 +22,7 @@ fn check(case: &str, expect: Expect) {
     };
     let wanted = Names::new(wanted.split(' ').map(|name| Name::parse(name).unwrap())).unwrap();
     let current = (covered != "-").then(|| Current {
-        certificate: Certificate {
+        certificate: Arc::new(Certificate {
             names: covered
                 .split(' ')
                 .filter_map(|name| Name::parse(name).ok())
@@ -31,7 +33,7 @@ fn check(case: &str, expect: Expect) {
             sha256: Fingerprint([1; 32]),
             id: Some(CertificateId("key.serial".into())),
             self_signed: covered.contains("self"),
-        },
+        }),
         path: "/live/a.test/fullchain.pem".into(),
         version: Some(1),
         key_fits: !covered.contains("badkey"),

@@ -1,5 +1,7 @@
 //! Plans over a handful of sites, each written as one line.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
 
@@ -69,10 +71,10 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
     let current = (current != "-").then(|| {
         let days = current.trim_start_matches("self ");
         Current {
-            certificate: Certificate {
+            certificate: Arc::new(Certificate {
                 self_signed: current.starts_with("self"),
                 ..certificate(days)
-            },
+            }),
             path: "/live/x/fullchain.pem".into(),
             version: Some(1),
             key_fits: true,
@@ -85,7 +87,7 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
         current,
         lineage: domain.to_string(),
         undeployed: note(notes, "undeployed").map(|days| Undeployed {
-            certificate: certificate(days),
+            certificate: certificate(days).into(),
             path: "/live/x/fullchain.pem".into(),
             version: 2,
         }),

@@ -1,7 +1,9 @@
 //! The port to this host: nginx, its files, the lineages.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,17 +144,86 @@ pub struct Look {
 }
 
 /// Certificate files read before, so that an unchanged one is not read again.
-pub type Known = HashMap<PathBuf, Seen>;
+///
+/// Files are told apart by the bytes of their paths: to compare ten thousand paths part by part takes longer than to
+/// look at the files.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Known(HashMap<OsString, Seen>);
+
+impl Known {
+    /// Starts with nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts with nothing, and room for so many files.
+    #[must_use]
+    pub fn with_capacity(files: usize) -> Self {
+        Self(HashMap::with_capacity(files))
+    }
+
+    /// Returns how many files are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Says whether no file is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns what was read from the file with this very path.
+    #[must_use]
+    pub fn get(&self, path: &Path) -> Option<&Seen> {
+        self.0.get(path.as_os_str())
+    }
+
+    /// Takes in what was read from a file, in the place of what was read before.
+    pub fn insert(&mut self, path: PathBuf, seen: Seen) {
+        self.0.insert(path.into_os_string(), seen);
+    }
+}
+
+impl Extend<(PathBuf, Seen)> for Known {
+    fn extend<I: IntoIterator<Item = (PathBuf, Seen)>>(&mut self, files: I) {
+        for (path, seen) in files {
+            self.insert(path, seen);
+        }
+    }
+}
+
+impl IntoIterator for Known {
+    type Item = (PathBuf, Seen);
+    type IntoIter = std::iter::Map<
+        std::collections::hash_map::IntoIter<OsString, Seen>,
+        fn((OsString, Seen)) -> (PathBuf, Seen),
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().map(|(path, seen)| (path.into(), seen))
+    }
+}
+
+impl FromIterator<(PathBuf, Seen)> for Known {
+    fn from_iter<I: IntoIterator<Item = (PathBuf, Seen)>>(files: I) -> Self {
+        let mut known = Self::default();
+        known.extend(files);
+        known
+    }
+}
 
 /// What was read from one certificate file.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Seen {
     /// What the file looked like then.
     pub stamp: Stamp,
     /// What the key's file looked like then.
     pub key_stamp: Option<Stamp>,
     /// The facts.
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// Whether the key fitted.
     pub key_fits: bool,
 }

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::ports::{Known, Seen};
@@ -72,7 +73,7 @@ fn seen(row: &Row<'_>) -> Answer<Seen> {
         stamp: column::stamp(column::bytes(row, 1)?)?,
         key_stamp,
         key_fits: column::number(row, 3)? != 0,
-        certificate: Certificate {
+        certificate: Arc::new(Certificate {
             names: column::name_list(row, 4)?,
             valid: Window::new(column::moment(row, 5)?, column::moment(row, 6)?)
                 .map_err(|error| Trouble::value("a certificate's validity", error))?,
@@ -81,6 +82,6 @@ fn seen(row: &Row<'_>) -> Answer<Seen> {
             sha256: Fingerprint(sha256),
             id: column::optional_text(row, 10)?.map(CertificateId),
             self_signed: column::number(row, 11)? != 0,
-        },
+        }),
     })
 }
