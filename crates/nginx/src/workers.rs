@@ -16,35 +16,25 @@ use tokio::time::{Instant, sleep};
 /// The workers that were there before the last reload.
 #[derive(Debug, Default)]
 pub(crate) struct OldWorkers {
-    reloaded: Mutex<Option<Reloaded>>,
-}
-
-#[derive(Clone, Debug)]
-struct Reloaded {
-    workers: Vec<u32>,
-    deadline: Instant,
+    /// Empty once they are gone, or were waited for in vain.
+    workers: Mutex<Vec<u32>>,
+    /// Held by the one who looks for all that wait.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl OldWorkers {
     /// Takes in that this master, when there is one, is about to be told to reload.
     pub(crate) fn reload_begins(&self, master: Option<Pid>) {
-        let workers = master.map_or_else(Vec::new, |master| accepting(Path::new("/proc"), master));
-        let reloaded = Reloaded {
-            workers,
-            deadline: Instant::now() + PATIENCE,
-        };
-        *self.lock() = Some(reloaded);
+        *self.lock() = master.map_or_else(Vec::new, |master| accepting(Path::new("/proc"), master));
     }
 
     /// Returns once none of them takes connections; at once when there was no reload.
     ///
-    /// A reload that nginx did not take up is waited for in vain, within a bound, and once.
-    pub(crate) async fn gone(&self) {
-        let reloaded = self.lock().clone();
-        let Some(Reloaded { workers, deadline }) = reloaded else {
-            return;
-        };
-        let proc = Path::new("/proc");
+    /// A reload that nginx did not take up is waited for in vain, for as long as `patience`, and once.
+    pub(crate) async fn gone(&self, patience: Duration) {
+        let _looking = self.looking.lock().await;
+        let workers = self.lock().clone();
+        let (proc, deadline) = (Path::new("/proc"), Instant::now() + patience);
         while workers.iter().any(|worker| accepts(proc, *worker)) {
             if Instant::now() >= deadline {
                 tracing::warn!("nginx still has its old workers; the reload was not taken up yet");
@@ -52,11 +42,11 @@ impl OldWorkers {
             }
             sleep(PAUSE).await;
         }
-        *self.lock() = None;
+        self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Reloaded>> {
-        self.reloaded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,9 +80,6 @@ const WORKER: &[u8] = b"nginx: worker process";
 
 /// What they call themselves once they were told to end.
 const ENDING_WORKER: &[u8] = b"nginx: worker process is shutting down";
-
-/// nginx 1.22 takes 18 s to take up 10,000 virtual hosts.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the titles are read.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -144,9 +131,9 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_reload_there_is_nothing_to_wait_for() {
-        OldWorkers::default().gone().await;
+        OldWorkers::default().gone(Duration::from_secs(60)).await;
         let reloaded = OldWorkers::default();
         reloaded.reload_begins(None);
-        reloaded.gone().await;
+        reloaded.gone(Duration::from_secs(60)).await;
     }
 }
