@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::build::Build;
 use crate::challenge::Challenges;
+use crate::command::CommandError;
 use crate::conf::read::Disk;
 use crate::conf::tls::Files;
 use crate::edits::wanted::{self, HostPorts};
@@ -73,22 +74,30 @@ impl NginxHost {
 
     /// Returns the error logs that the configuration names for the site; without a site, those of nginx as a whole.
     pub async fn error_logs(&self, site: Option<&Site>) -> Vec<PathBuf> {
+        let build = self.build().await.unwrap_or_default();
+        let servers = site.into_iter().flat_map(|site| &site.servers);
+        error_logs::error_logs(
+            self.log_source(&build),
+            &servers.map(|server| &server.place).collect::<Vec<_>>(),
+        )
+    }
+
+    /// Returns how nginx was built; it is asked once.
+    async fn build(&self) -> Result<Build, CommandError> {
         let asked = self
             .build
             .get_or_try_init(|| Build::ask(&self.settings))
             .await;
-        let build = asked.cloned().unwrap_or_default();
-        let servers = site.into_iter().flat_map(|site| &site.servers);
-        let source = error_logs::Source {
+        asked.cloned()
+    }
+
+    fn log_source<'a>(&'a self, build: &'a Build) -> error_logs::Source<'a> {
+        error_logs::Source {
             reader: &Disk,
             main: &self.settings.config,
             prefix: self.settings.prefix.as_deref().unwrap_or(&build.prefix),
             built_in: &build.error_log,
-        };
-        error_logs::error_logs(
-            source,
-            &servers.map(|server| &server.place).collect::<Vec<_>>(),
-        )
+        }
     }
 
     /// Works out the links and edits of one change.
@@ -324,6 +333,20 @@ impl Host for NginxHost {
         let master = reload::master(&self.settings).await;
         self.old_workers.reload_begins(master.ok());
         Ok(reload::reload(&self.settings).await?)
+    }
+
+    async fn running(&self) -> Result<(), HostFailure> {
+        self.build().await.map_err(|error| test::not_run(&error))?;
+        let Err(error) = reload::running(&self.settings).await else {
+            return Ok(());
+        };
+        let HostFailure(mut finding) = error.into();
+        // What keeps it from being started is the cause, and is to be mended first.
+        if let Err(HostFailure(refusal)) = self.test().await {
+            finding.detail = format!("{}; nginx -t says: {}", finding.detail, refusal.detail);
+            finding.fix = format!("{} Then start nginx: systemctl start nginx.", refusal.fix);
+        }
+        Err(HostFailure(finding))
     }
 
     async fn served(

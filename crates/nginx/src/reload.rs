@@ -79,9 +79,47 @@ pub(crate) async fn reload(settings: &Settings) -> Result<(), ReloadError> {
         Reload::Systemd => line(SYSTEMD).await,
         Reload::Command(command) => line(command).await,
         Reload::Auto => match signal(settings).await {
-            Err(ReloadError::NotRunning(_)) if systemd_may_know(settings) => line(SYSTEMD).await,
+            Err(ReloadError::NotRunning(why)) if systemd_may_know(settings) => {
+                match line(SYSTEMD).await {
+                    Err(_) if line(SYSTEMD_ACTIVE).await.is_err() => {
+                        Err(ReloadError::NotRunning(why))
+                    }
+                    done => done,
+                }
+            }
             done => done,
         },
+    }
+}
+
+/// Says whether an nginx runs that a reload would reach.
+///
+/// # Errors
+///
+/// With [`ReloadError::NotRunning`] only when that was seen: where the pid file may not be read, or a command of the
+/// admin's own reloads an nginx that may be anywhere, nothing is said against it.
+pub(crate) async fn running(settings: &Settings) -> Result<(), ReloadError> {
+    let systemd = match &settings.reload {
+        Reload::Command(_) => return Ok(()),
+        Reload::Systemd => true,
+        Reload::Auto => systemd_may_know(settings),
+        Reload::Signal => false,
+    };
+    let file = pid_file(settings).await?;
+    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    if fs::File::open(&file).is_err_and(|error| denied(&error)) {
+        return Ok(());
+    }
+    let found = read_pid(&file).and_then(|pid| {
+        if is_master(Path::new("/proc"), pid) {
+            Ok(())
+        } else {
+            Err(gone(&file, pid))
+        }
+    });
+    match found {
+        Err(_) if systemd && line(SYSTEMD_ACTIVE).await.is_ok() => Ok(()),
+        found => found,
     }
 }
 
@@ -192,6 +230,9 @@ const MASTER_TITLE: &[u8] = b"nginx: master process";
 /// nginx's unit on every distribution.
 const SYSTEMD: &str = "systemctl reload nginx";
 
+/// Succeeds when that unit runs.
+const SYSTEMD_ACTIVE: &str = "systemctl is-active --quiet nginx";
+
 /// Exists where systemd is the init (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
 
@@ -226,7 +267,16 @@ mod tests {
             assert!(error.to_string().ends_with(expected), "{text}: {error}");
             let failure = HostFailure::from(error);
             assert_eq!(failure.0.name, FindingName::NginxNotRunning);
+            assert!(running(&settings).await.is_err(), "{text}");
         }
+        fs::remove_file(&file).unwrap();
+        let error = running(&settings).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+        let elsewhere = Settings {
+            reload: Reload::Command("docker exec web nginx -s reload".into()),
+            ..settings
+        };
+        running(&elsewhere).await.unwrap();
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
-use renewal::challenge::{Probe, Way, ways};
+use renewal::challenge::{Probe, Way, ways, ways_without_nginx};
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::{Host as _, Preflight as _};
 use renewal::site::Site;
@@ -21,19 +21,34 @@ pub(crate) enum Checked {
     Hopeless(Vec<Finding>),
 }
 
+/// Who could answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Possible {
+    /// nginx, or a listener of ours beside it.
+    ByNginx {
+        /// False while our line is known not to help.
+        line_may_help: bool,
+    },
+    /// No nginx runs.
+    WithoutNginx,
+}
+
 /// Finds the first way by which a probe comes through for every wanted name.
-///
-/// `line_may_help` is false while our line is known not to help.
 pub(crate) async fn check<W: World>(
     world: &W,
     site: &Site,
     thumbprint: &str,
-    line_may_help: bool,
+    possible: Possible,
 ) -> Checked {
     let settings = world.settings();
-    let edit = settings.edit && line_may_help;
+    let port = settings.http_port;
     let mut stumbled: Vec<Finding> = Vec::new();
-    let ways = ways(site, settings.http_port, thumbprint, edit);
+    let ways = match possible {
+        Possible::ByNginx { line_may_help } => {
+            ways(site, port, thumbprint, settings.edit && line_may_help)
+        }
+        Possible::WithoutNginx => ways_without_nginx(site, port),
+    };
     for way in ways.iter().copied() {
         if way == Way::InsertStateless && !stumbled.is_empty() {
             break;
@@ -56,7 +71,7 @@ pub(crate) async fn check<W: World>(
         // Nothing of ours answers; what the CA would see all the same is the cause.
         let seen = probe(world, site, Way::InsertStateless, thumbprint).await;
         stumbled = seen.err().unwrap_or_default();
-        stumbled.push(no_way(site, settings.http_port));
+        stumbled.push(no_way(site, port));
     }
     Checked::Hopeless(stumbled)
 }

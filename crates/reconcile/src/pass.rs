@@ -94,6 +94,7 @@ pub async fn run<W: World>(
         Some(lease(&**world, request.wait, stop).await?)
     };
     let mut seen = look(&**world).await?;
+    let without_nginx = seen.ask_whether_nginx_runs(&**world).await;
     let wish = resolve(&request.wish, &seen.sites)?;
     let mut remembered = world.memory().remembered()?;
     if !request.dry_run {
@@ -122,7 +123,8 @@ pub async fn run<W: World>(
         let (before, reloaded) = (remembered.clone(), reloads > 0);
         let world = Arc::clone(world);
         let refusal = seen.refusal(&*world).await;
-        let work = Work::new(world, books, known, before, reloaded, stop.clone());
+        let work = Work::new(world, books, known, before, reloaded, stop.clone())
+            .without_nginx(without_nginx);
         reloads += work.carry_out_unless(refusal, due, &mut reports).await;
     }
     for report in &reports {
@@ -195,6 +197,25 @@ impl Seen {
         polling::poll(world, &asked, remembered).await
     }
 
+    /// Asks whether nginx runs; when it does not, that is a finding about the host, and its name is returned.
+    async fn ask_whether_nginx_runs<W: World>(&mut self, world: &W) -> Option<FindingName> {
+        let HostFailure(finding) = world.host().running().await.err()?;
+        let name = finding.name;
+        self.found(finding);
+        Some(name)
+    }
+
+    /// Takes in a finding about the host. That nginx is missing or dead is said once.
+    fn found(&mut self, finding: Finding) {
+        let once = [FindingName::NginxNotInstalled, FindingName::NginxNotRunning];
+        let said = self.findings.iter().any(|other| {
+            *other == finding || (other.name == finding.name && once.contains(&finding.name))
+        });
+        if !said {
+            self.findings.push(finding);
+        }
+    }
+
     /// Asks nginx about its configuration when that looked wrong: what it would not take up need not be ordered.
     async fn refusal<W: World>(&self, world: &W) -> Option<HostFailure> {
         let looks_wrong = self.findings.iter().any(|finding| {
@@ -219,7 +240,9 @@ impl Seen {
         }
         let recovered = recovering::recover(world, &self.sites, &self.known).await?;
         self.reloads += recovered.reloads;
-        self.findings.extend(recovered.findings);
+        for finding in recovered.findings {
+            self.found(finding);
+        }
         if recovered.changed {
             // Finished deployments change what is linked: look again, or the plan is about yesterday.
             let again = world.host().look(&self.known).await?;

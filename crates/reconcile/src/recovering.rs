@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use renewal::deployment::{Deployment, Phase, Step, Switch};
-use renewal::finding::Finding;
+use renewal::finding::{Finding, FindingName};
 use renewal::ports::{Event, Host as _, Known, Memory as _, MemoryFailure, Observer as _};
 use renewal::site::Site;
 
@@ -63,7 +63,9 @@ async fn finish<W: World>(
         batch.deployment.phase = Phase::Begun;
     }
     if let Err(finding) = advance(world, batch, recovered).await {
-        if batch.deployment.phase.can_revert() {
+        // What an nginx that does not run never heard of is good and stays: it reads it when it is started.
+        let stays = finding.name == FindingName::NginxNotRunning;
+        if batch.deployment.phase.can_revert() && !stays {
             if let Err(stuck) = revert(world, &batch.deployment.switches).await {
                 recovered.findings.push(stuck);
             } else {

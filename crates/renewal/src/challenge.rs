@@ -80,6 +80,20 @@ pub fn ways(site: &Site, port: u16, thumbprint: &str, edit: bool) -> Vec<Way> {
     order.iter().copied().filter(|way| possible(*way)).collect()
 }
 
+/// Lists the ways that could work for `site` while no nginx runs.
+///
+/// Our own listener would be in the way of an nginx that is started meanwhile, so it takes the port only for sites
+/// that are set to it, or whose vhost leaves the port alone.
+#[must_use]
+pub fn ways_without_nginx(site: &Site, port: u16) -> Vec<Way> {
+    let standalone = match site.policy.http01 {
+        Http01Mode::Standalone => true,
+        Http01Mode::Auto => !site.servers.iter().any(|server| listens_on(server, port)),
+        Http01Mode::Stateless | Http01Mode::Webroot => false,
+    };
+    standalone.then_some(Way::Standalone).into_iter().collect()
+}
+
 /// Says whether the block answers plain HTTP on `port`.
 #[must_use]
 pub fn listens_on(server: &Server, port: u16) -> bool {

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
 use testkit::nginx::Site;
 use testkit::openssl;
 
-use crate::answer::{ask, renew};
+use crate::answer::{Answer, ask, renew};
 use crate::disk::{self, assert_served, linked_version};
 use crate::hosts::host_with;
 
@@ -100,21 +101,118 @@ fn a_reload_that_nginx_did_not_hear_is_seen() {
     assert_eq!(pebble.requests().new_order, 1);
 }
 
+/// The one finding about the host itself.
+#[track_caller]
+fn about_host(answer: &Answer) -> &Value {
+    let findings = answer.json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{:#}", answer.json);
+    &findings[0]
+}
+
 #[test]
-fn an_nginx_that_does_not_run_is_told_and_costs_no_order() {
-    let mut host = host_with([(Site::files("a.test"), 10)]);
+fn an_nginx_that_does_not_run_is_told_once_and_costs_no_order() {
+    let mut host = host_with([
+        (Site::files("a.test"), 10),
+        (Site::files("b.test"), 10),
+        (Site::files("c.test"), 80),
+    ]);
     let pebble = host.with_pebble(|settings| settings);
     host.nginx.stop();
     let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
-    pebble.assert_well();
-    // Nobody answers on the port that the CA would knock at, so it is not asked.
-    let finding = answer.finding("a.test", "port-80-refused").to_string();
-    assert!(finding.contains("See that nginx runs"), "{finding}");
+    let finding = about_host(&answer);
+    assert_eq!(finding["name"], "nginx-not-running");
+    assert!(
+        finding["fix"]
+            .as_str()
+            .unwrap()
+            .contains("systemctl start nginx"),
+        "{finding:#}"
+    );
+    for domain in ["a.test", "b.test"] {
+        let site = answer.site(domain);
+        assert_eq!(site["outcome"], "postponed", "{site:#}");
+        assert_eq!(
+            site["findings"],
+            json!([]),
+            "said of the host, and not again"
+        );
+        assert!(
+            site["reason"]
+                .as_str()
+                .unwrap()
+                .contains("nginx-not-running"),
+            "{site:#}"
+        );
+    }
+    // Nor is it overlooked where nothing is due.
+    let answer = ask(&host, &["site:renew-certificates", "--domain=c.test"]).expect_code(1);
+    assert_eq!(about_host(&answer)["name"], "nginx-not-running");
+    assert_eq!(answer.outcome("c.test"), "not-due");
     assert_eq!(pebble.requests().of_orders(), 0);
+    assert_eq!(pebble.requests().new_account, 0);
     host.nginx.launch();
     let _ = renew(&host);
     pebble.assert_well();
     assert_served(&host, "a.test");
+    assert_eq!(pebble.requests().new_order, 2);
+}
+
+#[test]
+fn what_keeps_a_dead_nginx_from_starting_is_told_with_it() {
+    let mut host = host_with([(Site::files("a.test"), 80)]);
+    host.nginx.stop();
+    let vhost = host.nginx.vhost("a.test");
+    let text = fs::read_to_string(&vhost).unwrap();
+    fs::write(&vhost, format!("{text}\nno_such_directive on;\n")).unwrap();
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
+    let finding = about_host(&answer);
+    assert_eq!(finding["name"], "nginx-not-running");
+    let detail = finding["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("nginx -t says: unknown directive"),
+        "{detail}"
+    );
+    let fix = finding["fix"].as_str().unwrap();
+    assert!(fix.starts_with("Mend the line"), "{fix}");
+}
+
+#[test]
+fn a_missing_nginx_costs_no_order() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.set("nginx", "binary", "\"/nowhere/nginx\"");
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
+    assert_eq!(about_host(&answer)["name"], "nginx-not-installed");
+    assert_eq!(answer.outcome("a.test"), "postponed");
+    assert_eq!(pebble.requests().of_orders(), 0);
+}
+
+#[test]
+fn set_to_standalone_a_site_is_renewed_while_nginx_is_stopped_and_served_when_it_is_started() {
+    let mut host = host_with([(Site::files("a.test"), 10), (Site::files("b.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    host.append("[[site]]\ndomain = \"a.test\"\nmode = \"standalone\"");
+    host.nginx.stop();
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
+    pebble.assert_well();
+    assert_eq!(about_host(&answer)["name"], "nginx-not-running");
+    let site = answer.site("a.test");
+    assert_eq!(site["outcome"], "postponed", "not served yet: {site:#}");
+    assert!(
+        site["reason"].as_str().unwrap().contains("is in place"),
+        "{site:#}"
+    );
+    assert_eq!(linked_version(&host, "a.test"), 2);
+    assert_eq!(linked_version(&host, "b.test"), 1);
+    assert_eq!(pebble.requests().new_order, 1);
+    // Another run while it is dead leaves it there.
+    let _ = ask(&host, &["site:renew-certificates", "--domain=a.test"]).expect_code(1);
+    assert_eq!(linked_version(&host, "a.test"), 2);
+    host.nginx.launch();
+    assert_served(&host, "a.test");
+    host.set("renewal", "manage", "\"listed\"");
+    let answer = renew(&host);
+    assert_eq!(answer.outcome("a.test"), "not-due", "{:#}", answer.json);
     assert_eq!(pebble.requests().new_order, 1);
 }
 

@@ -12,7 +12,7 @@ use renewal::deployment::{LinkSwitch, Switch};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::policy::Policy;
+use renewal::policy::{Http01Mode, Policy};
 use renewal::ports::{
     Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged,
 };
@@ -45,6 +45,12 @@ pub(crate) struct State {
     pub(crate) broken: bool,
     /// Whether a reload is not heard.
     pub(crate) deaf: bool,
+    /// Whether nginx does not run, or is not even installed.
+    pub(crate) dead: Option<FindingName>,
+    /// Sites whose vhost leaves port 80 alone.
+    pub(crate) off_port_80: BTreeSet<String>,
+    /// How the sites are set to answer.
+    pub(crate) http01: Http01Mode,
     pub(crate) tests: u32,
     pub(crate) reloads: u32,
     pub(crate) looks: u32,
@@ -134,7 +140,11 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
                 line: 1,
             },
             names: vec![domain.to_owned()],
-            listens: vec![listen(80, false), listen(443, true)],
+            listens: if state.off_port_80.contains(domain) {
+                vec![listen(443, true)]
+            } else {
+                vec![listen(80, false), listen(443, true)]
+            },
             challenge_folder: (!state.without_folder.contains(domain)).then_some(root),
             stateless: state
                 .lines
@@ -154,7 +164,10 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),
-        policy: Policy::default(),
+        policy: Policy {
+            http01: state.http01,
+            ..Policy::default()
+        },
         findings: Vec::new(),
     }
 }
@@ -296,7 +309,15 @@ impl Host for FakeHost {
         }
     }
 
+    async fn running(&self) -> Result<(), HostFailure> {
+        let dead = lock(&self.state).dead;
+        dead.map_or(Ok(()), |name| {
+            Err(HostFailure(Finding::new(name, "there is no nginx")))
+        })
+    }
+
     async fn reload(&self) -> Result<(), HostFailure> {
+        self.running().await?;
         let mut state = lock(&self.state);
         state.reloads += 1;
         if !state.deaf {

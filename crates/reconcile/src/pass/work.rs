@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::Certificate;
+use renewal::finding::FindingName;
 use renewal::name::Name;
 use renewal::plan::{Action, Remembered};
 use renewal::ports::{Clock as _, Event, Host as _, HostFailure, Known, Observer as _, Staged};
@@ -26,6 +27,7 @@ use self::task::{Progress, Task};
 mod lines;
 mod outcome;
 mod task;
+mod without_nginx;
 
 /// A site with something to do.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub(super) struct Work<W: World> {
     break_off_at: Option<Timestamp>,
     /// Whether nginx was told to reload a moment ago, so that old workers may still answer.
     just_reloaded: bool,
+    /// The finding about the host that says why no nginx is there to answer and to deploy to.
+    without_nginx: Option<FindingName>,
     reloads: u32,
 }
 
@@ -88,7 +92,16 @@ impl<W: World> Work<W> {
             deploy_by: Timestamp::MAX,
             break_off_at: None,
             just_reloaded,
+            without_nginx: None,
             reloads: 0,
+        }
+    }
+
+    /// Takes in that no nginx is there to answer and to deploy to, and which finding about the host says why.
+    pub(super) fn without_nginx(self, why: Option<FindingName>) -> Self {
+        Self {
+            without_nginx: why,
+            ..self
         }
     }
 
@@ -100,6 +113,7 @@ impl<W: World> Work<W> {
         due: Vec<Due>,
         reports: &mut [SiteReport],
     ) -> u32 {
+        let due = self.postpone_without_nginx(due, reports);
         match refused {
             Some(failure) => self.refuse(&due, &failure, reports),
             None => self.carry_out(due, reports).await,
@@ -153,6 +167,7 @@ impl<W: World> Work<W> {
             checks: Arc::clone(&self.checks),
             desks: Arc::clone(&self.desks),
             orders: Arc::clone(&self.orders),
+            nginx_runs: self.without_nginx.is_none(),
         };
         let index = due.index;
         let handle = self.tasks.spawn(async move {
@@ -282,6 +297,10 @@ impl<W: World> Work<W> {
         for (due, staged) in obtained {
             let domain = due.site.domain();
             if let Some(findings) = deployed.refused.remove(domain) {
+                if self.waits_for_nginx(&findings) {
+                    self.in_place(&due, &staged, reports);
+                    continue;
+                }
                 let failure = Failure {
                     blame: Blame::Host,
                     asked_ca: false,

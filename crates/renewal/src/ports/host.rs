@@ -73,6 +73,15 @@ pub trait Host: Send + Sync {
     /// Tells nginx to take up its configuration. Returns when it was told: what is served shows whether it did.
     fn reload(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
+    /// Says whether a web server runs here that takes up what is deployed. Cheap: every run asks.
+    ///
+    /// # Errors
+    ///
+    /// With [`NginxNotInstalled`](crate::finding::FindingName::NginxNotInstalled) when there is none to test with,
+    /// and [`NginxNotRunning`](crate::finding::FindingName::NginxNotRunning) when it does not run; that only when
+    /// it was seen.
+    fn running(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
+
     /// Looks at what each TLS address of the site serves for its domain, until `expected` is served
     /// everywhere or `patience` is over. Says which server block answered where another leaf is served.
     fn served(

@@ -87,7 +87,8 @@ impl<W: World> Work<W> {
         }
     }
 
-    fn entry(&self, domain: &Name, what: &str, detail: String) -> HistoryEntry {
+    /// Makes an entry of the history.
+    pub(super) fn entry(&self, domain: &Name, what: &str, detail: String) -> HistoryEntry {
         HistoryEntry {
             at: self.world.clock().now(),
             domain: Some(domain.clone()),

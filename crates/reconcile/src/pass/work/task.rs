@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::Due;
 use super::lines::Need;
-use crate::checking::{Checked, check, probe};
+use crate::checking::{Checked, Possible, check, probe};
 use crate::ordering::{Books, order, prepare, stage};
 use crate::tally::Failure;
 use crate::world::{Stop, World};
@@ -31,6 +31,7 @@ pub(super) struct Task<W: World> {
     pub(super) orders: Arc<Semaphore>,
     pub(super) line_may_help: bool,
     pub(super) just_reloaded: bool,
+    pub(super) nginx_runs: bool,
 }
 
 /// How far a site's task came.
@@ -126,7 +127,14 @@ impl<W: World> Task<W> {
                 return Ok(way);
             }
         }
-        match check(&*self.world, site, &thumbprint, self.line_may_help).await {
+        let possible = if self.nginx_runs {
+            Possible::ByNginx {
+                line_may_help: self.line_may_help,
+            }
+        } else {
+            Possible::WithoutNginx
+        };
+        match check(&*self.world, site, &thumbprint, possible).await {
             Checked::Works(way) => Ok(way),
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
                 thumbprint,
