@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
-use renewal::challenge::{Probe, Way, ways, ways_without_nginx};
+use renewal::challenge::{Probe, Way, listens_on, ways, ways_without_nginx};
 use renewal::finding::{Finding, FindingName};
+use renewal::policy::Http01Mode;
 use renewal::ports::{Host as _, Preflight as _};
 use renewal::site::Site;
 
@@ -71,7 +72,7 @@ pub(crate) async fn check<W: World>(
         // Nothing of ours answers; what the CA would see all the same is the cause.
         let seen = probe(world, site, Way::InsertStateless, thumbprint).await;
         stumbled = seen.err().unwrap_or_default();
-        stumbled.push(no_way(site, port));
+        stumbled.push(no_way(site, port, settings.edit));
     }
     Checked::Hopeless(stumbled)
 }
@@ -136,19 +137,140 @@ fn probe_token(name: &str) -> String {
     format!("clpctl-probe-{}-{count}-{}", std::process::id(), name)
 }
 
-fn no_way(site: &Site, port: u16) -> Finding {
-    let place = site
-        .vhost()
-        .map_or_else(String::new, |place| format!(" ({place})"));
+/// Says why the site's mode of answering leaves no way, and what would open one.
+fn no_way(site: &Site, port: u16, edit: bool) -> Finding {
+    let vhost = site.vhost().map_or_else(
+        || "the vhost".to_owned(),
+        |place| format!("the vhost ({place})"),
+    );
+    let mode = site.policy.http01;
+    let listens = site.servers.iter().any(|server| listens_on(server, port));
+    let silent = format!("no server block of {vhost} listens on port {port}");
+    let (why, fix) = match mode {
+        Http01Mode::Auto => (
+            format!(
+                "{vhost} has no folder from which nginx would serve a challenge on port {port}, and may not be edited"
+            ),
+            format!(
+                "set nginx.edit = true, or give the server block that listens on port {port} a root"
+            ),
+        ),
+        Http01Mode::Webroot => (
+            format!(
+                "{vhost} has no folder from which nginx would serve a challenge on port {port}"
+            ),
+            format!(
+                "give the server block that listens on port {port} a root, or let clpctl choose another way"
+            ),
+        ),
+        Http01Mode::Standalone => (
+            format!(
+                "nginx itself listens on port {port} for the site, by {vhost}, so clpctl cannot"
+            ),
+            format!(
+                "take “listen {port}” out of the site's server blocks, or let clpctl choose another way"
+            ),
+        ),
+        Http01Mode::Stateless if !listens => (
+            format!("{silent}, so there is none for the line that answers"),
+            format!(
+                "add “listen {port};” to a server block of the site, or let clpctl choose another way"
+            ),
+        ),
+        Http01Mode::Stateless if !edit => (
+            format!(
+                "the line that answers is not in every server block of {vhost} that listens on port {port}, and may not be inserted"
+            ),
+            "set nginx.edit = true, or let clpctl choose another way".to_owned(),
+        ),
+        Http01Mode::Stateless => (
+            format!(
+                "the line that answers was put into {vhost} lately and did not help, so it is not tried again today"
+            ),
+            "mend what the other findings name, or let clpctl choose another way".to_owned(),
+        ),
+    };
+    let (set, how) = match mode {
+        Http01Mode::Auto => ("", ""),
+        Http01Mode::Webroot => ("http01.mode is “webroot”, and ", OTHERWISE),
+        Http01Mode::Standalone => ("http01.mode is “standalone”, and ", OTHERWISE),
+        Http01Mode::Stateless => ("http01.mode is “stateless”, and ", OTHERWISE),
+    };
     Finding::new(
         FindingName::ChallengeNotFound,
         format!("no way of answering the CA is open for {}", site.domain()),
     )
-    .detail(format!(
-        "the vhost{place} has no folder from which nginx would serve a challenge on port {port}, and may not be edited"
-    ))
-    .fix("set nginx.edit = true, or give the server block that listens on port 80 a root")
+    .detail(format!("{set}{why}"))
+    .fix(format!("{fix}{how}"))
 }
+
+/// How a mode that was set is given up.
+const OTHERWISE: &str = ": http01.mode = \"auto\"";
 
 /// Names of one site that are looked at at once.
 const PROBES_AT_ONCE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::{Checked, Possible, check};
+    use crate::fakes::FakeWorld;
+    use expect_test::{Expect, expect};
+    use renewal::policy::Http01Mode;
+    use renewal::ports::{Host as _, Known};
+
+    /// Shows why no way is open for a site that has no folder, in this mode.
+    async fn why(
+        mode: Http01Mode,
+        on_port_80: bool,
+        line_may_help: bool,
+        edit: bool,
+        expect: Expect,
+    ) {
+        let mut world = FakeWorld::new(&["a.test/10"]);
+        std::sync::Arc::get_mut(&mut world).unwrap().settings.edit = edit;
+        world.host.change(|state| {
+            state.http01 = mode;
+            state.without_folder.insert("a.test".to_owned());
+            if !on_port_80 {
+                state.off_port_80.insert("a.test".to_owned());
+            }
+        });
+        let mut site = world
+            .host
+            .look(&Known::new())
+            .await
+            .unwrap()
+            .sites
+            .remove(0);
+        std::sync::Arc::make_mut(&mut site.servers[0]).challenge_folder = None;
+        let possible = Possible::ByNginx { line_may_help };
+        let Checked::Hopeless(findings) = check(&*world, &site, "thumbprint", possible).await
+        else {
+            panic!("a way is open");
+        };
+        let last = findings.last().unwrap();
+        expect.assert_eq(&format!("{}\n{}", last.detail, last.fix));
+    }
+
+    #[tokio::test]
+    async fn each_mode_says_what_is_wrong_for_it_and_what_to_change() {
+        why(Http01Mode::Auto, true, true, false, expect![[r#"
+            the vhost (/etc/nginx/a.test.conf:1) has no folder from which nginx would serve a challenge on port 80, and may not be edited
+            set nginx.edit = true, or give the server block that listens on port 80 a root"#]]).await;
+        why(Http01Mode::Webroot, true, true, true, expect![[r#"
+            http01.mode is “webroot”, and the vhost (/etc/nginx/a.test.conf:1) has no folder from which nginx would serve a challenge on port 80
+            give the server block that listens on port 80 a root, or let clpctl choose another way: http01.mode = "auto""#]]).await;
+        why(Http01Mode::Standalone, true, true, true, expect![[r#"
+            http01.mode is “standalone”, and nginx itself listens on port 80 for the site, by the vhost (/etc/nginx/a.test.conf:1), so clpctl cannot
+            take “listen 80” out of the site's server blocks, or let clpctl choose another way: http01.mode = "auto""#]]).await;
+        why(Http01Mode::Stateless, false, true, true, expect![[r#"
+            http01.mode is “stateless”, and no server block of the vhost (/etc/nginx/a.test.conf:1) listens on port 80, so there is none for the line that answers
+            add “listen 80;” to a server block of the site, or let clpctl choose another way: http01.mode = "auto""#]]).await;
+        why(Http01Mode::Stateless, true, true, false, expect![[r#"
+            http01.mode is “stateless”, and the line that answers is not in every server block of the vhost (/etc/nginx/a.test.conf:1) that listens on port 80, and may not be inserted
+            set nginx.edit = true, or let clpctl choose another way: http01.mode = "auto""#]]).await;
+        why(Http01Mode::Stateless, true, false, true, expect![[r#"
+            http01.mode is “stateless”, and the line that answers was put into the vhost (/etc/nginx/a.test.conf:1) lately and did not help, so it is not tried again today
+            mend what the other findings name, or let clpctl choose another way: http01.mode = "auto""#]]).await;
+    }
+}
