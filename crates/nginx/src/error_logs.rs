@@ -75,6 +75,33 @@ pub(crate) fn error_logs(source: Source<'_>, servers: &[&Place]) -> Vec<PathBuf>
     logs
 }
 
+/// Returns the logs in which the master says how a reload went: those of the main level, or the one that nginx was
+/// built with, and those that `http` names beside.
+///
+/// What `http` includes is not read: those are the vhosts, thousands perhaps, and every deployment asks.
+pub(crate) fn of_master(source: Source<'_>) -> Vec<PathBuf> {
+    let (mut main, mut http) = (Level::default(), Level::default());
+    Walk::new(source.reader, source.main).main(source.main, &mut |_, _, directive| {
+        if directive.is("http") {
+            for directive in directive.block() {
+                http.take(directive, source.prefix);
+            }
+        } else {
+            main.take(directive, source.prefix);
+        }
+    });
+    if !main.said {
+        main.files.push(source.prefix.join(source.built_in));
+    }
+    let both = http
+        .files
+        .into_iter()
+        .filter(|log| !main.files.contains(log));
+    let both: Vec<PathBuf> = both.collect();
+    main.files.extend(both);
+    main.files
+}
+
 struct Levels<'a> {
     prefix: &'a Path,
     servers: &'a [&'a Place],
@@ -223,6 +250,38 @@ mod tests {
             PLAIN,
             &["/var/log/nginx/error.log"],
         );
+    }
+
+    #[test]
+    fn the_master_writes_to_the_main_level_and_http_may_have_another() {
+        for (main, expected) in [
+            (
+                "error_log /main.log; http { include a.conf; error_log /http.log; }",
+                &["/main.log", "/http.log"][..],
+            ),
+            (
+                "http { error_log /http.log; }",
+                &["/var/log/nginx/error.log", "/http.log"],
+            ),
+            (
+                "http { error_log /var/log/nginx/error.log; }",
+                &["/var/log/nginx/error.log"],
+            ),
+            ("error_log stderr; http { }", &[]),
+        ] {
+            let vhost = "server { error_log /own.log; }";
+            let reader: InMemory = [("/n/nginx.conf", main), ("/n/a.conf", vhost)]
+                .into_iter()
+                .collect();
+            let found = super::of_master(Source {
+                reader: &reader,
+                main: Path::new("/n/nginx.conf"),
+                prefix: Path::new("/p"),
+                built_in: Path::new("/var/log/nginx/error.log"),
+            });
+            let found: Vec<&str> = found.iter().map(|log| log.to_str().unwrap()).collect();
+            assert_eq!(found, expected, "{main}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::build::Build;
 use crate::challenge::Challenges;
 use crate::command::CommandError;
+use crate::complaints::Complaints;
 use crate::conf::read::Disk;
 use crate::conf::tls::Files;
 use crate::edits::wanted::{self, HostPorts};
@@ -39,6 +40,7 @@ pub struct NginxHost {
     lineages: Arc<Lineages>,
     looker: Looker,
     old_workers: OldWorkers,
+    complaints: Complaints,
     challenges: Challenges,
     keys_kept: Together<(Name, Secret), Result<(), HostFailure>>,
     staged: Together<Arrival, Result<Staged, HostFailure>>,
@@ -56,6 +58,7 @@ impl NginxHost {
             lineages: Arc::new(Lineages::new(&settings.letsencrypt)),
             looker: Looker::new(),
             old_workers: OldWorkers::default(),
+            complaints: Complaints::default(),
             challenges: Challenges::new(Arc::clone(&settings)),
             keys_kept: Together::default(),
             staged: Together::default(),
@@ -332,7 +335,10 @@ impl Host for NginxHost {
         // Who cannot be found is not waited for.
         let master = reload::master(&self.settings).await;
         self.old_workers.reload_begins(master.ok());
-        Ok(reload::reload(&self.settings).await?)
+        let build = self.build().await.unwrap_or_default();
+        self.complaints.begin(self.log_source(&build));
+        let reloaded = reload::reload(&self.settings).await;
+        reloaded.map_err(|error| self.complaints.added_to(error.into()))
     }
 
     async fn running(&self) -> Result<(), HostFailure> {
@@ -347,6 +353,10 @@ impl Host for NginxHost {
             finding.fix = format!("{} Then start nginx: systemctl start nginx.", refusal.fix);
         }
         Err(HostFailure(finding))
+    }
+
+    async fn complaints(&self) -> Vec<String> {
+        self.complaints.read()
     }
 
     async fn served(

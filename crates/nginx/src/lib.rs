@@ -46,6 +46,7 @@ mod reload;
 mod workers;
 mod served;
 mod error_logs;
+mod complaints;
 mod host;
 #[cfg(test)]
 mod testing;

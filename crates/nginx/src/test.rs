@@ -84,7 +84,7 @@ fn complaint(output: &Output) -> String {
 }
 
 /// Drops the numbers of process and thread that nginx puts before its words in a log.
-fn without_process(words: &str) -> &str {
+pub(crate) fn without_process(words: &str) -> &str {
     match words.split_once(": ") {
         Some((numbers, rest)) if is_process(numbers) => rest,
         _ => words,

@@ -15,6 +15,7 @@ mod ordering;
 mod polling;
 mod recovering;
 mod tally;
+mod unheard;
 
 #[cfg(test)]
 mod fakes;

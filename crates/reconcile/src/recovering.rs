@@ -10,6 +10,7 @@ use renewal::ports::{Event, Host as _, Known, Memory as _, MemoryFailure, Observ
 use renewal::site::Site;
 
 use crate::deploying::{Batch, Job, JobKind, not_served, patience, revert, settle, test, verify};
+use crate::unheard::{complaints, with_complaints};
 use crate::world::World;
 
 /// What came of it.
@@ -122,8 +123,10 @@ async fn look<W: World>(
         return Vec::new();
     }
     let seen = verify(world, std::slice::from_mut(batch), known, patience).await;
+    let complaints = complaints(world, seen.values()).await;
     seen.values()
         .filter_map(|verified| not_served(&verified.site, &verified.served))
+        .map(|finding| with_complaints(finding, &complaints))
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! Does a broken nginx keep serving what it served, and is everything made good once it is mended?
 
 use std::fs;
+use std::net::TcpListener;
 
 use serde_json::{Value, json};
 use testkit::nginx::Site;
@@ -214,6 +215,28 @@ fn set_to_standalone_a_site_is_renewed_while_nginx_is_stopped_and_served_when_it
     let answer = renew(&host);
     assert_eq!(answer.outcome("a.test"), "not-due", "{:#}", answer.json);
     assert_eq!(pebble.requests().new_order, 1);
+}
+
+#[test]
+fn why_nginx_did_not_take_up_a_reload_is_quoted_from_its_error_log() {
+    let mut host = host_with([(Site::files("a.test"), 10)]);
+    let pebble = host.with_pebble(|settings| settings);
+    // Another program has the port: `nginx -t` does not mind, and a reload does.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let vhost = host.nginx.vhost("a.test");
+    let text = fs::read_to_string(&vhost).unwrap();
+    fs::write(
+        &vhost,
+        format!("{text}\nserver {{ listen {taken}; server_name c.test; }}\n"),
+    )
+    .unwrap();
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(1);
+    pebble.assert_well();
+    let finding = answer.finding("a.test", "certificate-not-served");
+    let detail = finding["detail"].as_str().unwrap();
+    let said = format!("[emerg] bind() to {taken} failed (98: Address already in use)");
+    assert!(detail.contains(&said), "{detail}");
 }
 
 #[test]

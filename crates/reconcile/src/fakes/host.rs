@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) deaf: bool,
     /// Whether nginx does not run, or is not even installed.
     pub(crate) dead: Option<FindingName>,
+    /// What nginx's error log says.
+    pub(crate) complaints: Vec<String>,
     /// Sites whose vhost leaves port 80 alone.
     pub(crate) off_port_80: BTreeSet<String>,
     /// How the sites are set to answer.
@@ -314,6 +316,10 @@ impl Host for FakeHost {
         dead.map_or(Ok(()), |name| {
             Err(HostFailure(Finding::new(name, "there is no nginx")))
         })
+    }
+
+    async fn complaints(&self) -> Vec<String> {
+        lock(&self.state).complaints.clone()
     }
 
     async fn reload(&self) -> Result<(), HostFailure> {

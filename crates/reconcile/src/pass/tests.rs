@@ -566,3 +566,22 @@ async fn a_missing_nginx_costs_no_order_whoever_would_answer() {
         0 orders, 0 tests, 0 reloads
     "#]]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nginx_complained_of_is_quoted_when_a_reload_was_not_taken_up() {
+    let world = FakeWorld::new(&["a.test/10"]);
+    world.host.change(|state| {
+        state.deaf = true;
+        state.complaints = vec!["[emerg] bind() failed".to_owned()];
+    });
+    let first = pass(&world, &all()).await;
+    let detail = &first.report.sites[0].findings[0].detail;
+    assert!(
+        detail.ends_with("; nginx's error log says since the reload: [emerg] bind() failed"),
+        "{detail}"
+    );
+    // The next run repeats the reload, and quotes it too.
+    let second = pass(&world, &all()).await;
+    let detail = &second.report.findings[0].detail;
+    assert!(detail.ends_with("[emerg] bind() failed"), "{detail}");
+}

@@ -19,6 +19,7 @@ use crate::deploying::{Job, JobKind, deploy, not_served, patience, verify};
 use crate::ordering::Books;
 use crate::pass::GATHER;
 use crate::tally::{self, Failure};
+use crate::unheard::{complaints, with_complaints};
 use crate::world::{Ending, Stop, World};
 
 use self::lines::{Lines, Need};
@@ -294,6 +295,7 @@ impl<W: World> Work<W> {
         let patience = patience(&deployed.batches);
         let mut seen = verify(&*self.world, &mut deployed.batches, &self.known, patience).await;
         let mut succeeded = Vec::new();
+        let complaints = complaints(&*self.world, seen.values()).await;
         for (due, staged) in obtained {
             let domain = due.site.domain();
             if let Some(findings) = deployed.refused.remove(domain) {
@@ -322,7 +324,7 @@ impl<W: World> Work<W> {
                     blame: Blame::Host,
                     asked_ca: false,
                     retry_at: None,
-                    findings: vec![finding],
+                    findings: vec![with_complaints(finding, &complaints)],
                 };
                 reports[due.index].served = served;
                 self.failed(&due, failure, reports);

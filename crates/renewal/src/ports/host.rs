@@ -82,6 +82,9 @@ pub trait Host: Send + Sync {
     /// it was seen.
     fn running(&self) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
+    /// Returns what the web server's log says went wrong since the last reload began: the worst, a few lines.
+    fn complaints(&self) -> impl Future<Output = Vec<String>> + Send;
+
     /// Looks at what each TLS address of the site serves for its domain, until `expected` is served
     /// everywhere or `patience` is over. Says which server block answered where another leaf is served.
     fn served(
