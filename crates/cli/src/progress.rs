@@ -12,6 +12,7 @@ use renewal::name::Name;
 use renewal::ports::{Event, Observer, Waiting};
 use renewal::report::{Outcome, SiteReport};
 
+use crate::commands::service_run::Pulse;
 use crate::console::Console;
 use crate::output::when;
 use crate::output::wrap::clean;
@@ -19,6 +20,7 @@ use crate::output::wrap::clean;
 /// Shows and logs the events of a run.
 pub struct Progress {
     view: View,
+    pulse: Option<Pulse>,
 }
 
 enum View {
@@ -44,12 +46,24 @@ impl Progress {
         } else {
             View::Lines(console.clone())
         };
-        Self { view }
+        Self { view, pulse: None }
+    }
+
+    /// Has every event felt as a beat besides.
+    #[must_use]
+    pub fn felt_by(self, pulse: &Pulse) -> Self {
+        Self {
+            pulse: Some(pulse.clone()),
+            ..self
+        }
     }
 }
 
 impl Observer for Progress {
     fn saw(&self, event: Event<'_>) {
+        if let Some(pulse) = &self.pulse {
+            pulse.saw(event);
+        }
         log(&event);
         match &self.view {
             View::Drawn(drawn) => drawn.saw(&event),

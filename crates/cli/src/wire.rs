@@ -19,6 +19,7 @@ use renewal::site::Site;
 use store::{Database, OpenError, RunLock};
 
 use crate::clock::SystemClock;
+use crate::commands::service_run::Pulse;
 use crate::commands::site_show::Version;
 use crate::commands::{Session, runtime};
 use crate::config::Config;
@@ -83,6 +84,17 @@ impl Wiring {
             observer: Progress::new(&session.console),
             settings: settings::driver(config),
         })
+    }
+}
+
+impl Wiring {
+    /// Has every event felt as a beat.
+    #[must_use]
+    pub fn felt_by(self, pulse: &Pulse) -> Self {
+        Self {
+            observer: self.observer.felt_by(pulse),
+            ..self
+        }
     }
 }
 

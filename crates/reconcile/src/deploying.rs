@@ -200,7 +200,9 @@ async fn advance_to_tested<W: World>(world: &W, batch: &mut Batch) -> Result<(),
 /// Tests the configuration, and takes note of how long that took.
 pub(crate) async fn test<W: World>(world: &W, batch: &mut Batch) -> Result<(), Finding> {
     let began = world.clock().now();
-    world.host().test().await.map_err(|failure| failure.0)?;
+    let tested = world.host().test().await;
+    world.observer().saw(Event::Tested);
+    tested.map_err(|failure| failure.0)?;
     batch.tested_in = world.clock().now().duration_since(began);
     Ok(())
 }
@@ -295,6 +297,7 @@ pub(crate) async fn verify<W: World>(
         .into_iter()
         .map(|(site, serves)| async move {
             let served = world.host().served(&site, Some(serves), patience).await;
+            world.observer().saw(Event::Looked(site.domain()));
             Verified { site, served }
         })
         .collect();

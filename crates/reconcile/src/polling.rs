@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use renewal::name::Name;
 use renewal::plan::Remembered;
-use renewal::ports::{Authority as _, Clock as _, Memory as _, MemoryFailure};
+use renewal::ports::{
+    Authority as _, Clock as _, Event, Memory as _, MemoryFailure, Observer as _,
+};
 use renewal::retry::Blame;
 use renewal::site::Site;
 use renewal::suggestion::Suggestion;
@@ -45,6 +47,7 @@ pub(crate) async fn poll<W: World>(
             let about = tracing::info_span!("suggestion", domain = %site.domain());
             let asked = world.authority().suggestion(&site.policy.ca, &id);
             let answer = asked.instrument(about).await;
+            world.observer().saw(Event::Asked(site.domain()));
             let suggestion = match answer {
                 Ok(Some(answer)) => Suggestion::answered(known.as_ref(), &id, answer, now),
                 Ok(None) => Suggestion::unanswered(known.as_ref(), &id, true, now),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use renewal::name::Name;
 use renewal::plan::Remembered;
-use renewal::ports::{Clock as _, LeaseHeld};
+use renewal::ports::{Clock as _, Host as _, LeaseHeld, Memory as _};
 use renewal::report::{Outcome, Report};
 use renewal::site::Site;
 
@@ -49,8 +49,8 @@ pub trait Watcher: Send {
     /// Waits until one of them changes, or somebody asks for a pass. MUST be safe to cancel and to call again.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Forgets the changes up to now: they were the service's own.
-    fn forget(&mut self);
+    /// Forgets the changes up to now: they were the service's own. Says whether there were any.
+    fn forget(&mut self) -> bool;
 }
 
 /// Takes in how the service fares.
@@ -69,6 +69,7 @@ pub async fn serve<W: World>(
     supervisor: &impl Supervisor,
     mut stop: Stop,
 ) {
+    watch_from_the_start(&*world(), watcher).await;
     while !stop.wished() {
         let world = world();
         let pass = run(&world, &Request::default(), &stop).await;
@@ -76,16 +77,17 @@ pub async fn serve<W: World>(
         let mut rest = match pass {
             Ok(pass) => {
                 watcher.watch(&pass.watched);
-                if worked(&pass.report) {
-                    watcher.forget();
-                }
-                let schedule = Schedule::new(
+                let forgotten = worked(&pass.report) && watcher.forget();
+                let mut schedule = Schedule::new(
                     &pass.sites,
                     &pass.remembered,
                     &pass.report,
                     settings.coalesce,
                     now,
                 );
+                if forgotten {
+                    schedule.look_soon(now);
+                }
                 supervisor.passed(&Ok(pass.report), schedule.next(now));
                 Rest {
                     sites: pass.sites,
@@ -109,6 +111,15 @@ pub async fn serve<W: World>(
         rest.until_next_pass(&*world, earliest, watcher, &mut stop)
             .await;
     }
+}
+
+/// Watches what the configuration names before the first pass looks at it, so that what changes while that pass
+/// works is seen. Reading the configuration twice at the start is the price.
+async fn watch_from_the_start<W: World>(world: &W, watcher: &mut impl Watcher) {
+    let known = world.memory().known().unwrap_or_default();
+    // What cannot be looked at now is told by the pass.
+    let look = world.host().look(&known).await.unwrap_or_default();
+    watcher.watch(&look.watched);
 }
 
 /// Says whether a pass may have changed what is watched. Changes during any other pass are somebody else's.

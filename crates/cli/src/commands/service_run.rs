@@ -12,13 +12,16 @@ use sd_notify::NotifyState;
 
 use crate::commands::renew::stop_on_signal;
 use crate::commands::{Session, runtime};
-use crate::config::{Config, Flags};
+use crate::config::{Config, FILE_USUAL, Flags};
 use crate::errors::CommandError;
 use crate::output::when;
 use crate::wire::{Access, Wiring};
 
 use self::watching::Watching;
 
+pub use self::pulse::Pulse;
+
+mod pulse;
 mod watching;
 
 /// Runs the scheduler until it is told to end.
@@ -28,18 +31,26 @@ mod watching;
 /// When it could not begin.
 pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
     session.start_logs(config);
-    let mut present = Present::new(session, config)?;
-    let files = config.file.iter().cloned().collect::<Vec<PathBuf>>();
+    let pulse = Pulse::new();
+    let mut present = Present::new(session, config, &pulse)?;
     runtime()?.block_on(async {
         let (sender, stop) = Stop::channel();
         tokio::spawn(stop_on_signal(sender));
-        tokio::spawn(feed_the_watchdog());
-        let mut watching = Watching::new(files);
+        if let Some(limit) = sd_notify::watchdog_enabled() {
+            tokio::spawn(pulse::feed(pulse.clone(), limit, || {
+                tell(&[NotifyState::Watchdog]);
+            }));
+        }
+        let mut watching = Watching::new(vec![file(config)]);
         let teller = Teller {
             session: session.clone(),
+            pulse: pulse.clone(),
         };
         serve(
-            || present.world(),
+            || {
+                pulse.begin();
+                present.world()
+            },
             ServiceSettings::default(),
             &mut watching,
             &teller,
@@ -55,37 +66,29 @@ pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
 struct Present<'a> {
     session: &'a Session,
     world: Arc<Wiring>,
+    pulse: Pulse,
     /// The files that it was made from, and what stood in them.
     sources: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
 impl<'a> Present<'a> {
-    fn new(session: &'a Session, config: &Config) -> Result<Self, CommandError> {
+    fn new(session: &'a Session, config: &Config, pulse: &Pulse) -> Result<Self, CommandError> {
         // Read first: a change in the meantime is then seen as one.
         let sources = sources(config);
-        let world = Arc::new(Wiring::new(
-            session,
-            config,
-            "service:run",
-            Access::Change,
-            None,
-        )?);
+        let wiring = Wiring::new(session, config, "service:run", Access::Change, None)?;
         Ok(Self {
             session,
-            world,
+            world: Arc::new(wiring.felt_by(pulse)),
+            pulse: pulse.clone(),
             sources,
         })
     }
 
     /// Returns the world; made anew when the configuration changed, and kept when that is wrong now.
     fn world(&mut self) -> Arc<Wiring> {
-        let changed = self
-            .sources
-            .iter()
-            .any(|(path, before)| std::fs::read(path).ok() != *before);
-        if changed {
+        if changed(&self.sources) {
             let config = self.session.config(&Flags::default());
-            match config.and_then(|config| Self::new(self.session, &config)) {
+            match config.and_then(|config| Self::new(self.session, &config, &self.pulse)) {
                 Ok(present) => {
                     tracing::info!("the configuration changed, and was read again");
                     *self = present;
@@ -104,20 +107,33 @@ impl<'a> Present<'a> {
     }
 }
 
+/// Returns the configuration file, which may not be there yet.
+fn file(config: &Config) -> PathBuf {
+    let file = config.file.clone();
+    file.unwrap_or_else(|| FILE_USUAL.into())
+}
+
 fn sources(config: &Config) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-    let paths = config.file.iter().chain(&config.acme.ca_bundle);
+    let paths = std::iter::once(file(config)).chain(config.acme.ca_bundle.clone());
     paths
         .map(|path| (path.clone(), std::fs::read(path).ok()))
         .collect()
 }
 
+fn changed(sources: &[(PathBuf, Option<Vec<u8>>)]) -> bool {
+    let mut sources = sources.iter();
+    sources.any(|(path, before)| std::fs::read(path).ok() != *before)
+}
+
 /// Tells systemd and the log how it fares.
 struct Teller {
     session: Session,
+    pulse: Pulse,
 }
 
 impl Supervisor for Teller {
     fn passed(&self, report: &Result<Report, RunError>, next: Timestamp) {
+        self.pulse.rest();
         let status = match report {
             Ok(report) => {
                 let count = |outcome| {
@@ -147,21 +163,35 @@ impl Supervisor for Teller {
     }
 }
 
-/// Tells systemd that the runtime is alive, at half the time it allows.
-async fn feed_the_watchdog() {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut interval = tokio::time::interval(limit / 2);
-    loop {
-        interval.tick().await;
-        tell(&[NotifyState::Watchdog]);
-    }
-}
-
 /// Without systemd there is nobody to tell, and that is no error.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{changed, file, sources};
+    use std::path::Path;
+
+    use crate::config::{FILE_USUAL, Flags, load};
+    use crate::environment::Environment;
+
+    #[test]
+    fn a_file_that_comes_later_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, later) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+        std::fs::File::create(&there).unwrap();
+        let environment = Environment::new([]);
+        let mut config = load(Some(&there), &environment, &Flags::default()).unwrap();
+        assert_eq!(file(&config), there);
+        config.file = None;
+        assert_eq!(file(&config), Path::new(FILE_USUAL), "where it would be");
+        config.file = Some(later.clone());
+        let before = sources(&config);
+        assert!(!changed(&before));
+        std::fs::File::create(&later).unwrap();
+        assert!(changed(&before), "an empty file is one too");
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct FakeAuthority {
     pub(crate) polls: Mutex<u32>,
     /// The window that is answered for a certificate, by its identifier's text.
     pub(crate) windows: Mutex<HashMap<String, Window>>,
+    /// How long the CA takes to say when it would like a renewal.
+    pub(crate) slow_suggestions: Mutex<Duration>,
 }
 
 /// What becomes of an order.
@@ -58,6 +60,7 @@ impl FakeAuthority {
             replaced: Mutex::default(),
             polls: Mutex::default(),
             windows: Mutex::default(),
+            slow_suggestions: Mutex::default(),
         }
     }
 
@@ -151,6 +154,8 @@ impl Authority for FakeAuthority {
         id: &CertificateId,
     ) -> Result<Option<Answer>, OrderFailure> {
         *lock(&self.polls) += 1;
+        let slow = *lock(&self.slow_suggestions);
+        tokio::time::sleep(slow).await;
         let window = lock(&self.windows).get(&id.0).copied();
         Ok(window.map(|window| Answer {
             window,

@@ -84,6 +84,11 @@ impl Schedule {
         schedule
     }
 
+    /// Puts a pass in soon: among the changes that were taken for the service's own may be one of somebody else's.
+    pub(super) fn look_soon(&mut self, now: Timestamp) {
+        self.pass(NOBODY, later(now, RETRY_LEAST));
+    }
+
     /// Returns the first moment.
     pub(super) fn next(&self, now: Timestamp) -> Timestamp {
         self.moments

@@ -1,34 +1,47 @@
 //! The service over a world of fakes: months pass in milliseconds.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use renewal::ports::Clock as _;
 use renewal::report::Report;
 use renewal::window::Window;
 use tokio::sync::Notify;
 
-use crate::fakes::{FakeWorld, lock};
+use crate::fakes::{Behaviour, FakeWorld, lock};
 use crate::pass::RunError;
 use crate::service::{ServiceSettings, Supervisor, Watcher, serve};
 use crate::world::{Ending, Stop};
 
-/// Tells of changes when a test says so, and counts how often they were to be forgotten.
+/// Tells of changes when a test says so, once it watches at all, and counts how often they were to be forgotten.
 #[derive(Clone, Default)]
-struct Bell(Arc<Notify>, Arc<AtomicUsize>);
+struct Bell(Arc<Notify>, Arc<AtomicUsize>, Arc<AtomicBool>);
+
+impl Bell {
+    /// Changes something; nobody sees it who does not watch by now.
+    fn ring(&self) {
+        if self.2.load(Ordering::Relaxed) {
+            self.0.notify_one();
+        }
+    }
+}
 
 impl Watcher for Bell {
-    fn watch(&mut self, _paths: &[PathBuf]) {}
+    fn watch(&mut self, _paths: &[PathBuf]) {
+        self.2.store(true, Ordering::Relaxed);
+    }
 
     async fn changed(&mut self) {
         self.0.notified().await;
     }
 
-    fn forget(&mut self) {
+    fn forget(&mut self) -> bool {
         self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.notified().now_or_never().is_some()
     }
 }
 
@@ -163,7 +176,7 @@ async fn a_changed_configuration_is_looked_at_at_once() {
         let bell = bell.clone();
         async move {
             tokio::time::sleep(Duration::from_mins(30)).await;
-            bell.0.notify_one();
+            bell.ring();
         }
     };
     let passes = serve_for(&world, Duration::from_hours(1), ring, bell).await;
@@ -172,4 +185,46 @@ async fn a_changed_configuration_is_looked_at_at_once() {
         .map(|at| at.duration_since(crate::fakes::start()).as_secs() / 60)
         .collect();
     assert_eq!(minutes, [0, 30]);
+}
+
+/// Returns the minutes of the passes within an hour, while something changes after so many seconds.
+async fn minutes_with_a_change_after(world: &Arc<FakeWorld>, seconds: u64) -> Vec<i64> {
+    let bell = Bell::default();
+    let ring = {
+        let bell = bell.clone();
+        async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            bell.ring();
+        }
+    };
+    let passes = serve_for(world, Duration::from_hours(1), ring, bell).await;
+    let minute = |at: &Timestamp| at.duration_since(crate::fakes::start()).as_secs() / 60;
+    passes.iter().map(minute).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_the_first_pass_is_seen() {
+    // A pass that does nothing, but takes a minute: the CA is slow to say when it would like a renewal. The next one
+    // comes within the same minute.
+    let world = FakeWorld::new(&["a.test/80"]);
+    *lock(&world.authority.slow_suggestions) = Duration::from_mins(1);
+    assert_eq!(minutes_with_a_change_after(&world, 30).await, [1, 1]);
+    let world = FakeWorld::new(&["a.test/80"]);
+    assert_eq!(minutes_with_a_change_after(&world, 7200).await, [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_among_the_services_own_is_looked_at_soon() {
+    // A pass that fails after a minute, and is not repeated before tomorrow.
+    let fail_slowly = || {
+        let world = FakeWorld::new(&["a.test/10"]);
+        *lock(&world.authority.slow_suggestions) = Duration::from_mins(1);
+        world.authority.will("a.test", Behaviour::Refuse);
+        world
+    };
+    assert_eq!(
+        minutes_with_a_change_after(&fail_slowly(), 30).await,
+        [1, 14]
+    );
+    assert_eq!(minutes_with_a_change_after(&fail_slowly(), 7200).await, [1]);
 }

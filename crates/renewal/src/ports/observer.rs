@@ -22,6 +22,8 @@ pub enum Event<'a> {
         /// How many are to be done something with.
         due: usize,
     },
+    /// A site's CA was asked when it would like a renewal.
+    Asked(&'a Name),
     /// A site's names are checked, before the CA is asked.
     Checking(&'a Name),
     /// A site's order waits for something.
@@ -32,8 +34,12 @@ pub enum Event<'a> {
     Deploying(usize),
     /// Our line is being put into the vhosts of so many sites.
     Inserting(usize),
+    /// nginx was asked whether it accepts its configuration, which takes minutes on a large host.
+    Tested,
     /// nginx was told to reload.
     Reloaded,
+    /// What a site serves was looked at.
+    Looked(&'a Name),
     /// A deployment from an earlier run is finished first.
     Recovering(usize),
     /// Something is wrong, with a site or with the host.

@@ -74,11 +74,15 @@ impl Watcher for Watching {
     }
 
     async fn changed(&mut self) {
+        let (always, watches) = (&self.always, &mut self.watches);
         let event = async {
             match &mut self.events {
                 Some(events) => loop {
                     match events.next().await {
-                        Some(Ok(event)) if matters(&self.folders, &event) => return,
+                        Some(Ok(event)) if matters(&self.folders, &event) => {
+                            watch_new(&mut self.folders, watches.as_mut(), always);
+                            return;
+                        }
                         Some(Ok(_)) => {}
                         Some(Err(error)) => {
                             tracing::warn!(%error, "a change of the configuration may go unnoticed");
@@ -101,11 +105,31 @@ impl Watcher for Watching {
         }
     }
 
-    fn forget(&mut self) {
+    fn forget(&mut self) -> bool {
         let Some(events) = &mut self.events else {
-            return;
+            return false;
         };
-        while let Some(Some(_)) = futures_util::FutureExt::now_or_never(events.next()) {}
+        let mut any = false;
+        while let Some(Some(event)) = futures_util::FutureExt::now_or_never(events.next()) {
+            any |= event.is_ok_and(|event| matters(&self.folders, &event));
+        }
+        any
+    }
+}
+
+/// Watches folders of these files that were made meanwhile: the file may come while a pass is made.
+fn watch_new(
+    watched: &mut HashMap<PathBuf, (WatchDescriptor, Interest)>,
+    watches: Option<&mut Watches>,
+    files: &[PathBuf],
+) {
+    let Some(watches) = watches else { return };
+    for (folder, interest) in folders(files.iter()) {
+        if !watched.contains_key(&folder)
+            && let Ok(descriptor) = watches.add(&folder, MASK)
+        {
+            watched.insert(folder, (descriptor, interest));
+        }
     }
 }
 
@@ -147,6 +171,11 @@ fn add(folders: &mut HashMap<PathBuf, Interest>, path: &Path) {
         folders.insert(path.to_owned(), Interest::Anything);
         return;
     }
+    // A folder that is not there yet is waited for in the nearest one that is.
+    let mut path = path;
+    while let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        path = folder;
+    }
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let interest = folders
         .entry(folder)
@@ -164,3 +193,51 @@ const MASK: WatchMask = WatchMask::CLOSE_WRITE
 
 /// Room for a good many events at once, in bytes.
 const BUFFER: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use reconcile::service::Watcher as _;
+
+    use super::Watching;
+
+    async fn changes_within(watching: &mut Watching, limit: Duration) -> bool {
+        tokio::time::timeout(limit, watching.changed())
+            .await
+            .is_ok()
+    }
+
+    const SOON: Duration = Duration::from_secs(30);
+    const QUIET: Duration = Duration::from_millis(200);
+
+    fn put(path: &Path, text: &str) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_configuration_file_that_is_made_later_is_seen_with_its_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("etc/clpctl/clpctl.toml");
+        let mut watching = Watching::new(vec![file.clone()]);
+        watching.watch(&[]);
+        put(&folder.path().join("beside"), "");
+        let beside = changes_within(&mut watching, QUIET).await;
+        assert!(!beside, "what is beside does not matter");
+        std::fs::create_dir(folder.path().join("etc")).unwrap();
+        assert!(changes_within(&mut watching, SOON).await);
+        // Without another pass in between, each step is seen.
+        std::fs::create_dir(folder.path().join("etc/clpctl")).unwrap();
+        assert!(changes_within(&mut watching, SOON).await);
+        put(&file, "");
+        assert!(changes_within(&mut watching, SOON).await);
+        watching.watch(&[]);
+        while changes_within(&mut watching, QUIET).await {}
+        put(&file, "[acme]\n");
+        let changed = changes_within(&mut watching, SOON).await;
+        assert!(changed, "its changes are seen as well");
+    }
+}
