@@ -268,14 +268,23 @@ fn open(config: &Config, clock: SystemClock, access: Access) -> Result<Database,
             "What clpctl remembers between runs cannot be used, so nothing was done.",
         )
         .because(&error);
+        if access == Access::Look && denied(&path) {
+            return made.hint(AS_ROOT);
+        }
         match &error {
             OpenError::Directory { cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
                 made.hint(AS_ROOT)
             }
+            OpenError::NotWritable { .. } => made.hint(AS_ROOT),
             OpenError::Full { .. } => made.finding(FindingName::DiskFull),
             _ => made,
         }
     })
+}
+
+/// Says whether this user may not read the file; SQLite only says that it cannot open it.
+fn denied(path: &Path) -> bool {
+    std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Reads `certN.pem`; any other file is none of the lineage's versions.

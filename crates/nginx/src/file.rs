@@ -60,6 +60,11 @@ impl FileError {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 
+    /// Says that this user may not use the file.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::PermissionDenied
+    }
+
     /// Returns the system's error number.
     pub(crate) fn errno(&self) -> Option<Errno> {
         Errno::from_io_error(&self.cause)

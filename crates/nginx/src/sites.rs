@@ -244,13 +244,20 @@ fn key_does_not_fit(pair: &Pair) -> Finding {
 }
 
 fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
+    let fix = match error {
+        // nginx reads it as root; that somebody else may not is no fault of the line.
+        Unreadable::File(error) if error.is_denied() => "Run it as root: sudo clpctl …",
+        Unreadable::File(_) | Unreadable::NoCertificate { .. } => {
+            "Correct the line, or let clpctl obtain a certificate for the site."
+        }
+    };
     Finding::new(
         FindingName::FileNotUsable,
         "The certificate that the vhost names cannot be read.",
     )
     .severity(Severity::Error)
     .detail(format!("{error}, named in {}", pair.place))
-    .fix("Correct the line, or let clpctl obtain a certificate for the site.")
+    .fix(fix)
 }
 
 /// The host's files, with a list of what was asked for.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
+use renewal::finding::Severity;
 use renewal::plan::{Wish, plan};
 use renewal::ports::HistoryEntry;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::commands::Session;
 use crate::config::Config;
 use crate::console::{GOOD, LABEL, WARNING};
-use crate::errors::CommandError;
+use crate::errors::{CommandError, Kind};
 use crate::output::when;
 
 /// The options of `service:status`.
@@ -79,6 +80,14 @@ fn next(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, CommandError> {
     let look = crate::wire::look(config, session.clock)?;
+    let blind = look
+        .findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Fatal);
+    if let Some(finding) = blind.filter(|_| look.sites.is_empty()) {
+        let error = "What is due next cannot be said, for no site is seen.";
+        return Err(CommandError::from_finding(Kind::Mend, error, finding));
+    }
     let remembered = crate::wire::remembered(config)?;
     let known = look
         .sites

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::plan::{Action, Item, Remembered, Wish, plan};
+use renewal::plan::{Action, Item, Remembered, SkipReason, Wish, plan};
 use renewal::ports::Look;
 use renewal::site::{Site, Source};
 use serde::Serialize;
@@ -82,7 +82,7 @@ pub struct Row<'a> {
     pub state: State,
     /// Whole days until its certificate ends.
     pub days_left: Option<i64>,
-    /// When that is due; `None` for a site that is not renewed.
+    /// When that is due; `None` for a site that is not renewed, or whose first certificate nobody asked for.
     pub due_at: Option<Timestamp>,
     /// Its certificate.
     pub certificate: Option<CertificateDocument<'a>>,
@@ -120,12 +120,8 @@ pub fn rows<'a>(
         .sites
         .iter()
         .map(|site| (site, remembered.get(site.domain())));
-    // The first certificate of a site counts as due here: people want to see that it lacks one.
-    let wish = Wish {
-        first: true,
-        ..Wish::default()
-    };
-    let plan = plan(known, &wish, now);
+    // As a run sees it to which nobody named a site: that is what happens by itself.
+    let plan = plan(known, &Wish::default(), now);
     plan.items
         .iter()
         .map(|item| row(item, remembered.get(item.site.domain()), now))
@@ -146,10 +142,15 @@ pub fn row<'a>(item: &Item<'a>, remembered: Option<&Remembered>, now: Timestamp)
         managed: site.policy.managed,
         state: state(site, &item.action, remembered, now),
         days_left: current.map(|current| when::days_left(current.certificate.valid.end(), now)),
-        due_at: site.policy.managed.then_some(item.due.at),
+        due_at: (site.policy.managed && !unasked(&item.action)).then_some(item.due.at),
         certificate: current
             .map(|current| CertificateDocument::new(&current.certificate, &current.path)),
     }
+}
+
+/// Says whether the site waits for somebody to ask for its first certificate.
+fn unasked(action: &Action) -> bool {
+    matches!(action, Action::Skip(SkipReason::NeverHadOne))
 }
 
 fn state(site: &Site, action: &Action, remembered: Option<&Remembered>, now: Timestamp) -> State {
@@ -180,8 +181,45 @@ fn to_text(
     now: Timestamp,
     width: Option<usize>,
 ) -> String {
-    let mut table = Table::new(&["SITE", "CERTIFICATE", "LEFT", "DUE", "ISSUER", "MORE NAMES"]);
-    for row in rows(look, remembered, now) {
+    let rows = rows(look, remembered, now);
+    let mut text = if rows.is_empty() {
+        "No site was found.\n".to_owned()
+    } else {
+        let whole = table(&rows, now, Others::Named);
+        // What the site is called matters more than what else it is called.
+        if width.is_some_and(|width| whole.width() > width) {
+            table(&rows, now, Others::Counted).render(width)
+        } else {
+            whole.render(width)
+        }
+    };
+    for site in &look.sites {
+        for finding in &site.findings {
+            text.push_str(&format!("{}\n", site.domain()));
+            push_finding(&mut text, finding, 2, width);
+        }
+    }
+    for finding in &look.findings {
+        push_finding(&mut text, finding, 0, width);
+    }
+    text
+}
+
+/// How the names of a site besides its domain are shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Others {
+    Named,
+    Counted,
+}
+
+fn table(rows: &[Row<'_>], now: Timestamp, others: Others) -> Table {
+    let more = match others {
+        Others::Named => "MORE NAMES",
+        Others::Counted => "MORE",
+    };
+    let headings = ["SITE", "CERTIFICATE", "LEFT", "DUE", ISSUER, more];
+    let mut table = Table::new(&headings).shortening_first(ISSUER);
+    for row in rows {
         let style = match row.state {
             State::None | State::SelfSigned | State::Due => WARNING,
             State::Expired | State::KeyDoesNotFit | State::Failing => ERROR,
@@ -189,11 +227,17 @@ fn to_text(
         };
         let end = row.certificate.as_ref().map(CertificateDocument::ends);
         let due = match row.due_at {
+            None if row.managed => Cell::styled("not asked for", FAINT),
             None => Cell::styled("only watched", FAINT),
             Some(at) if at <= now => "now".into(),
             Some(at) => when::date(at).into(),
         };
-        let others: Vec<&str> = row.names.iter().skip(1).map(Name::as_str).collect();
+        let names: Vec<&str> = row.names.iter().skip(1).map(Name::as_str).collect();
+        let more = match others {
+            Others::Named => names.join(", "),
+            Others::Counted if names.is_empty() => String::new(),
+            Others::Counted => format!("+{}", names.len()),
+        };
         table.row(vec![
             row.domain.as_str().into(),
             Cell::styled(row.state.as_str(), style),
@@ -210,25 +254,14 @@ fn to_text(
                 .as_ref()
                 .map_or("", CertificateDocument::issuer)
                 .into(),
-            others.join(", ").into(),
+            more.into(),
         ]);
     }
-    let mut text = if look.sites.is_empty() {
-        "No site was found.\n".to_owned()
-    } else {
-        table.render(width)
-    };
-    for site in &look.sites {
-        for finding in &site.findings {
-            text.push_str(&format!("{}\n", site.domain()));
-            push_finding(&mut text, finding, 2, width);
-        }
-    }
-    for finding in &look.findings {
-        push_finding(&mut text, finding, 0, width);
-    }
-    text
+    table
 }
+
+/// Issuers can be long, and are nearly all the same.
+const ISSUER: &str = "ISSUER";
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -241,6 +274,7 @@ pub(crate) mod tests {
     use renewal::ports::Look;
     use renewal::retry::{Attempts, Blame};
     use std::collections::HashMap;
+    use std::sync::Arc;
 
     fn world() -> (Look, HashMap<Name, Remembered>) {
         let mut self_signed = site("self.test", Some("2027-02-01"));
@@ -291,14 +325,14 @@ pub(crate) mod tests {
         let (look, remembered) = world();
         let text = to_text(&look, &remembered, now(), None);
         expect![[r#"
-            SITE          CERTIFICATE  LEFT      DUE           ISSUER  MORE NAMES
-            a.test        valid        88 days   2026-03-31    R11     www.a.test, shop.a.test
-            due.test      due          18 days   now           R11
-            failing.test  failing      12 days   now           R11
-            expired.test  expired      none      now           R11
-            self.test     self-signed  364 days  now           R11
-            none.test     none                   now
-            watched.test  valid        77 days   only watched  R11
+            SITE          CERTIFICATE  LEFT      DUE            ISSUER  MORE NAMES
+            a.test        valid        88 days   2026-03-31     R11     www.a.test, shop.a.test
+            due.test      due          18 days   now            R11
+            failing.test  failing      12 days   now            R11
+            expired.test  expired      none      now            R11
+            self.test     self-signed  364 days  not asked for  R11
+            none.test     none                   not asked for
+            watched.test  valid        77 days   only watched   R11
             watched.test
               warning: Two server blocks claim watched.test.
                 seen: /etc/nginx/a.conf:3
@@ -308,15 +342,64 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn usual_domains_fit_on_a_terminal_of_80_columns() {
+        let (mut look, remembered) = world();
+        let mut shop = site(
+            "shop.my-company.example.uk www.shop.my-company.example.uk",
+            Some("2026-05-01"),
+        );
+        let certificate = Arc::make_mut(&mut shop.current.as_mut().unwrap().certificate);
+        certificate.issuer = "Pebble Intermediate CA 551719".into();
+        look.sites.insert(0, shop);
+        look.sites.truncate(4);
+        let text = to_text(&look, &remembered, now(), Some(80));
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        expect![[r#"
+            SITE                        CERTIFICATE  LEFT     DUE         ISSUER        MORE
+            shop.my-company.example.uk  valid        88 days  2026-03-31  Pebble Inte…  +1
+            a.test                      valid        88 days  2026-03-31  R11           +2
+            due.test                    due          18 days  now         R11
+            failing.test                failing      12 days  now         R11
+        "#]]
+        .assert_eq(&text);
+    }
+
+    #[test]
     fn a_narrow_terminal() {
         let (look, remembered) = world();
         let text = to_text(&look, &remembered, now(), Some(60));
         let text = anstream::adapter::strip_str(&text).to_string();
         expect![[r#"
-            SITE          CERTIFICATE  LEFT      DUE           ISSUER  MORE NAMES
-            a.test        valid        88 days   2026-03-31    R11     www.a.test,…
+            SITE          CERTIFICATE  LEFT      DUE           ISSUER  MORE
+            a.test        valid        88 days   2026-03-31    R11     +2
             due.test      due          18 days   now           R11"#]]
         .assert_eq(&text.lines().take(3).collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn a_first_certificate_that_was_asked_for_is_due() {
+        let (mut look, remembered) = world();
+        let none = look
+            .sites
+            .iter_mut()
+            .find(|site| site.domain().as_str() == "none.test");
+        none.unwrap().policy.listed = true;
+        let due: Vec<_> = rows(&look, &remembered, now())
+            .iter()
+            .filter(|row| ["none.test", "self.test"].contains(&row.domain.as_str()))
+            .map(|row| (row.domain.to_string(), row.due_at.is_some()))
+            .collect();
+        assert_eq!(
+            due,
+            [
+                ("self.test".to_owned(), false),
+                ("none.test".to_owned(), true)
+            ]
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::console::FAINT;
 use crate::errors::CommandError;
 use crate::logs::follow::Followed;
-use crate::logs::merge::{Entry, Filter, newest, origins};
+use crate::logs::merge::{Entry, Filter, Origin, newest, origins};
 use crate::output::wrap::clean;
 
 /// The options of `site:logs`.
@@ -78,7 +78,7 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         console.warn(missing);
     }
     if entries.is_empty() && !arguments.follow {
-        console.say("No log says anything about it.");
+        console.say(&nothing_found(arguments.domain.as_ref(), &origins));
     }
     show(session, &entries)?;
     while let Some(followed) = &mut followed {
@@ -86,6 +86,21 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         show(session, &followed.poll())?;
     }
     Ok(0)
+}
+
+/// Says where was looked in vain.
+fn nothing_found(domain: Option<&Name>, origins: &[Origin]) -> String {
+    let about = domain.map_or_else(String::new, |domain| format!(" about {domain}"));
+    let places = origins.iter().map(|origin| {
+        let there = origin.path.try_exists().unwrap_or(true);
+        let missing = if there {
+            ""
+        } else {
+            " (there is no such file)"
+        };
+        format!("\n  {}{missing}", clean(&origin.path.display().to_string()))
+    });
+    format!("Nothing{about} was found in:{}", places.collect::<String>())
 }
 
 fn show(session: &Session, entries: &[Entry]) -> Result<(), CommandError> {
@@ -116,3 +131,27 @@ fn show(session: &Session, entries: &[Entry]) -> Result<(), CommandError> {
 
 /// Quick enough for people, and a handful of system calls each.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::nothing_found;
+    use crate::logs::merge::origins;
+    use crate::testing::name;
+
+    #[test]
+    fn it_is_said_where_was_looked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, gone) = (folder.path().join("a.log"), folder.path().join("gone.log"));
+        std::fs::File::create(&there).unwrap();
+        let origins = origins(&there, &gone, &[]);
+        assert_eq!(
+            nothing_found(Some(&name("a.test")), &origins),
+            format!(
+                "Nothing about a.test was found in:\n  {}\n  {} (there is no such file)",
+                there.display(),
+                gone.display()
+            )
+        );
+        assert!(nothing_found(None, &origins).starts_with("Nothing was found in:"));
+    }
+}

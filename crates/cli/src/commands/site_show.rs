@@ -132,6 +132,13 @@ impl Portrait<'_> {
                     "due",
                     &format!("{}: {}", when::date_and_distance(at, now), item.due.reason),
                 ),
+                None if row.managed => line(
+                    "due",
+                    &format!(
+                        "never by itself: nobody asked for its first certificate (clpctl lets-encrypt:install:certificate --domainName={})",
+                        self.site.domain()
+                    ),
+                ),
                 None => line("due", "never: it is only watched"),
             }
         }
@@ -239,11 +246,7 @@ impl Portrait<'_> {
     }
 
     fn plan(&self, now: Timestamp) -> Plan<'_> {
-        let wish = Wish {
-            first: true,
-            ..Wish::default()
-        };
-        plan([(self.site, self.remembered)], &wish, now)
+        plan([(self.site, self.remembered)], &Wish::default(), now)
     }
 }
 

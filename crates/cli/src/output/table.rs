@@ -11,6 +11,8 @@ use crate::console::LABEL;
 pub struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    /// The column that is shortened before all others.
+    first: Option<usize>,
 }
 
 /// One cell.
@@ -44,7 +46,22 @@ impl Table {
         Self {
             headings: headings.to_vec(),
             rows: Vec::new(),
+            first: None,
         }
+    }
+
+    /// Has the column under this heading shortened before all others.
+    #[must_use]
+    pub fn shortening_first(mut self, heading: &str) -> Self {
+        self.first = self.headings.iter().position(|known| *known == heading);
+        self
+    }
+
+    /// Returns how many columns of a terminal it takes when nothing is shortened.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let columns = self.widths(None);
+        columns.iter().sum::<usize>() + GAP * columns.len().saturating_sub(1)
     }
 
     /// Adds a row.
@@ -88,10 +105,13 @@ impl Table {
             .iter()
             .map(|heading| heading.width())
             .collect();
-        let least: Vec<usize> = columns
+        let mut least: Vec<usize> = columns
             .iter()
             .map(|column| (*column).max(COLUMN_LEAST))
             .collect();
+        if let Some(first) = self.first {
+            least[first] = columns[first].max(FIRST_LEAST);
+        }
         for row in &self.rows {
             for (column, cell) in columns.iter_mut().zip(row) {
                 *column = (*column).max(cell.text.width());
@@ -104,7 +124,9 @@ impl Table {
                 .iter()
                 .enumerate()
                 .filter(|(at, column)| **column > least[*at]);
-            let Some((widest, _)) = shrinkable.max_by_key(|(_, column)| **column) else {
+            let is_first = |at: usize| self.first == Some(at);
+            let Some((widest, _)) = shrinkable.max_by_key(|(at, column)| (is_first(*at), **column))
+            else {
                 break;
             };
             columns[widest] -= 1;
@@ -118,6 +140,9 @@ const GAP: usize = 2;
 
 /// Columns are not shortened below this: a date must stay one.
 const COLUMN_LEAST: usize = 12;
+
+/// The column that is shortened first still tells what it is about.
+const FIRST_LEAST: usize = 8;
 
 #[cfg(test)]
 mod tests {

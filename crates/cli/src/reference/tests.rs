@@ -146,4 +146,5 @@ const OUTCOMES: &str = "\
 
 const STATES: &str = "\
 `state` is `valid`, `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
-`source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched. `findings` is about the host.";
+`source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched, and for one without a
+certificate of a CA for which nobody asked. `findings` is about the host.";

@@ -397,6 +397,48 @@ fn a_user_who_may_not() {
     // Looking is another matter.
     let list = document(&as_nobody(&host, &["site:list", "--json"]), 0);
     assert_eq!(list["sites"][0]["domain"], "a.test");
+    // A certificate that only root may read is no fault of the vhost.
+    let certificates = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(host.nginx.certificates(), certificates).unwrap();
+    let shown = as_nobody(&host, &["site:list"]).expect_ok();
+    assert!(
+        shown.contains("fix: Run it as root: sudo clpctl"),
+        "{shown}"
+    );
+    // Nor is a configuration that cannot be read one without sites.
+    let config = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(host.nginx.config(), config).unwrap();
+    let status = as_nobody(&host, &["service:status"]);
+    assert!(
+        status.stderr.contains("run clpctl as root"),
+        "{}",
+        status.stderr
+    );
+}
+
+#[test]
+fn a_user_who_may_not_even_read_what_is_remembered() {
+    let (host, _practice) = host();
+    let _ = clpctl(&host).run(&["site:renew-certificates"]).expect_ok();
+    for words in [
+        &["site:list"][..],
+        &["service:status"],
+        &["site:show", "--domain=a.test"],
+    ] {
+        let output = as_nobody(&host, words);
+        assert_eq!(
+            output.code,
+            Some(1),
+            "{words:?} {}\n{}",
+            output.stdout,
+            output.stderr
+        );
+        assert!(
+            output.stderr.contains("hint: run it as root: sudo clpctl"),
+            "{words:?} {}",
+            output.stderr
+        );
+    }
 }
 
 #[test]
