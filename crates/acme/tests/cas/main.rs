@@ -3,3 +3,4 @@
 mod desk;
 mod pebble;
 mod faults;
+mod peer;
