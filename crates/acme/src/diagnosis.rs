@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::StatusCode;
 use jiff::Timestamp;
 use renewal::finding::{Finding, FindingName};
+use renewal::ledger::LimitKind;
 use renewal::name::Name;
 use renewal::retry::Blame;
 
@@ -36,6 +37,8 @@ pub struct Diagnosis {
     pub retry: Retry,
     /// The moment that the text names.
     pub retry_at: Option<Timestamp>,
+    /// The limit that is used up until then, of those that the ledger keeps.
+    pub limit: Option<LimitKind>,
     /// For people; never none. The first is the cause.
     pub findings: Vec<Finding>,
 }
@@ -109,6 +112,7 @@ pub fn order(problem: &Problem) -> Diagnosis {
         // What is said of a name is nearer to the cause than the summary above it.
         whole = Diagnosis {
             retry_at: whole.retry_at,
+            limit: whole.limit.or(first.limit),
             findings: named.iter().flat_map(|one| one.findings.clone()).collect(),
             ..first.clone()
         };

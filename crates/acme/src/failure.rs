@@ -84,6 +84,7 @@ pub(crate) fn diagnosed(diagnosis: Diagnosis, validated: Option<&Name>) -> Order
     OrderFailure {
         blame: diagnosis.blame,
         retry_at: diagnosis.retry_at,
+        limit: diagnosis.limit,
         resumable: false,
         failed_names: validated.cloned().into_iter().collect(),
         findings: diagnosis.findings,
@@ -103,6 +104,7 @@ pub(crate) fn join(joined: Option<OrderFailure>, other: OrderFailure) -> OrderFa
         joined.findings.extend(other.findings);
     }
     joined.retry_at = joined.retry_at.max(other.retry_at);
+    joined.limit = joined.limit.or(other.limit);
     joined.resumable &= other.resumable;
     joined.failed_names.extend(other.failed_names);
     joined

@@ -176,7 +176,8 @@ pub(crate) async fn order<W: World>(
         .order(&request, &desk)
         .instrument(about)
         .await;
-    let issued = answer.map_err(|failure| settle_failure(&**world, books, site, failure))?;
+    let facts = order_facts(site, in_window);
+    let issued = answer.map_err(|failure| settle_failure(&**world, books, facts, site, failure))?;
     Ok(Obtained {
         key: request.key,
         issued,
@@ -229,15 +230,20 @@ pub(crate) async fn stage<W: World>(
 fn settle_failure<W: World>(
     world: &W,
     books: &Books,
+    facts: OrderFacts<'_>,
     site: &Site,
     failure: OrderFailure,
 ) -> Failure {
     let now = world.clock().now();
     let spent = books.with(|ledger| {
         let names = failure.failed_names.iter();
-        names
-            .flat_map(|name| ledger.failed(&site.policy.ca, name, now))
-            .collect::<Vec<_>>()
+        let failed = names.flat_map(|name| ledger.failed(&site.policy.ca, name, now));
+        let mut spent: Vec<_> = failed.collect();
+        // The other sites wait as well, in this run and in later ones, rather than each asking for itself.
+        if let (Some(limit), Some(until)) = (failure.limit, failure.retry_at) {
+            spent.extend(ledger.told(facts, limit, until, now));
+        }
+        spent
     });
     let mut notes = vec![Note::Spent(&spent)];
     if !failure.resumable {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::Name;
 use crate::names::Names;
 use crate::policy::Ca;
+use crate::retry::within_reason;
 
 pub use self::limits::{Limit, LimitKind, limits};
 
@@ -131,17 +132,26 @@ impl Ledger {
             .collect()
     }
 
-    /// Takes in that the CA itself named the moment at which a limit allows the next one.
+    /// Takes in that the CA refused an order, and named the limit and the moment at which that allows the next one;
+    /// returns the bucket to remember.
+    ///
+    /// A moment beyond reason is a mistake of the CA's, which must not keep all sites waiting for years.
     pub fn told(
         &mut self,
-        ca: &Ca,
+        order: OrderFacts<'_>,
         kind: LimitKind,
-        scope: String,
         retry_at: Timestamp,
+        now: Timestamp,
     ) -> Option<(Bucket, Timestamp)> {
-        let limit = limits(ca).find(|limit| limit.kind == kind)?;
-        let bucket = Bucket::new(ca, kind, scope);
-        let arrival = limit.arrival_that_allows_at(retry_at);
+        let scope = match kind {
+            LimitKind::OrdersPerAccount => String::new(),
+            LimitKind::CertificatesPerExactSet => set_scope(order.names),
+            // Which of its names it is about concerns this order alone, which waits for the moment anyway.
+            LimitKind::FailuresPerName | LimitKind::OwnFailuresPerName => return None,
+        };
+        let limit = limits(order.ca).find(|limit| limit.kind == kind)?;
+        let bucket = Bucket::new(order.ca, kind, scope);
+        let arrival = limit.arrival_that_allows_at(within_reason(retry_at, now));
         self.arrivals.insert(bucket.clone(), arrival);
         Some((bucket, arrival))
     }
@@ -153,7 +163,7 @@ impl Ledger {
         scope: String,
         now: Timestamp,
     ) -> Option<(Bucket, Timestamp)> {
-        let limit = limits(ca).find(|limit| limit.kind == kind)?;
+        let limit = limits(ca).find(|limit| limit.kind == kind && limit.is_published())?;
         let bucket = Bucket::new(ca, kind, scope);
         let arrival = self.arrivals.entry(bucket.clone()).or_insert(now);
         *arrival = limit.spend(*arrival, now);
@@ -166,10 +176,13 @@ fn checked_buckets(order: OrderFacts<'_>) -> Vec<(Bucket, &'static Limit)> {
     let mut buckets = Vec::new();
     for limit in limits(order.ca) {
         let bucket = |scope| Bucket::new(order.ca, limit.kind, scope);
+        // Of a limit that a CA only told of it is not known whom it exempts.
+        let renews = limit.is_published() && order.same_set;
+        let replaces = limit.is_published() && order.replaces_in_window;
         match limit.kind {
-            LimitKind::OrdersPerAccount if order.same_set || order.replaces_in_window => {}
+            LimitKind::OrdersPerAccount if renews || replaces => {}
             LimitKind::OrdersPerAccount => buckets.push((bucket(String::new()), limit)),
-            LimitKind::CertificatesPerExactSet if order.replaces_in_window => {}
+            LimitKind::CertificatesPerExactSet if replaces => {}
             LimitKind::CertificatesPerExactSet => {
                 buckets.push((bucket(set_scope(order.names)), limit));
             }
@@ -309,11 +322,63 @@ mod tests {
         };
         let mut ledger = Ledger::default();
         let kind = super::LimitKind::CertificatesPerExactSet;
-        ledger.told(&ca, kind, super::set_scope(&names), minutes(100));
+        ledger.told(order, kind, minutes(100), start());
         assert_eq!(
             ledger.allows(order, start()).unwrap_err().retry_at,
             minutes(100)
         );
         assert_eq!(ledger.allows(order, minutes(100)), Ok(()));
+    }
+
+    #[test]
+    fn what_the_ca_says_of_the_account_holds_for_every_order_and_whatever_the_ca() {
+        let (own, others) = (names("a.test"), names("b.test"));
+        let private = Ca("https://ca.test/dir".into());
+        for (ca, renews) in [
+            (production(), false),
+            (private.clone(), true),
+            (private, false),
+        ] {
+            let facts = |names| OrderFacts {
+                ca: &ca,
+                names,
+                same_set: renews,
+                replaces_in_window: renews,
+            };
+            let mut ledger = Ledger::default();
+            let spent = ledger.ordered(facts(&own), start());
+            let kind = super::LimitKind::OrdersPerAccount;
+            let told = ledger.told(facts(&own), kind, minutes(30), start());
+            let refusal = ledger.allows(facts(&others), start()).unwrap_err();
+            assert_eq!(refusal.retry_at, minutes(30), "{ca}");
+            assert_eq!(ledger.allows(facts(&others), minutes(30)), Ok(()), "{ca}");
+            // The next run knows it as well.
+            let remembered = Ledger::new(spent.into_iter().chain(told));
+            assert!(remembered.allows(facts(&others), start()).is_err(), "{ca}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_of_the_ca_keeps_nobody_waiting_for_years() {
+        let (ca, names) = (production(), names("a.test"));
+        let order = OrderFacts {
+            ca: &ca,
+            names: &names,
+            same_set: false,
+            replaces_in_window: false,
+        };
+        let mut ledger = Ledger::default();
+        let kind = super::LimitKind::OrdersPerAccount;
+        ledger.told(
+            order,
+            kind,
+            "2036-01-01T00:00:00Z".parse().unwrap(),
+            start(),
+        );
+        let refusal = ledger.allows(order, start()).unwrap_err();
+        assert_eq!(refusal.retry_at, minutes(8 * 24 * 60));
+        // One limit says nothing about a name.
+        let kind = super::LimitKind::FailuresPerName;
+        assert_eq!(ledger.told(order, kind, minutes(5), start()), None);
     }
 }

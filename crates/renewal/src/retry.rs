@@ -73,15 +73,13 @@ impl Attempts {
             }
         };
         let usual_at = now.checked_add(usual).unwrap_or(Timestamp::MAX);
-        // A moment that the CA names is taken as it is, but not one years away: that is a mistake of the CA's.
-        let latest = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
         let line_tried_at = before.and_then(|before| before.line_tried_at);
         Self {
             line_tried_at,
             failures,
             blame,
             last_at: now,
-            retry_at: told.unwrap_or(usual_at).clamp(now, latest),
+            retry_at: within_reason(told.unwrap_or(usual_at), now),
             told: told.is_some(),
             cause,
         }
@@ -94,6 +92,12 @@ impl Attempts {
         let tried_at = attempts.and_then(|attempts| attempts.line_tried_at);
         tried_at.is_none_or(|at| now.duration_since(at) >= AFTER_USELESS_LINE)
     }
+}
+
+/// Takes a moment that a CA names as it is, but not one that is over or years away: that is a mistake of the CA's.
+pub(crate) fn within_reason(told: Timestamp, now: Timestamp) -> Timestamp {
+    let latest = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
+    told.clamp(now, latest)
 }
 
 /// Refills Let's Encrypt's consecutive-failure bucket by exactly what one failure takes.

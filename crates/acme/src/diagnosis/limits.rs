@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use renewal::finding::FindingName;
+use renewal::ledger::LimitKind;
 
 use super::row::{self, Retry, Row};
 use crate::problem::Problem;
@@ -96,6 +97,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#new-orders-per-account",
         class: "RL_ORDERS",
+        limit: Some(LimitKind::OrdersPerAccount),
         explanation: ORDERS,
         fix: WAIT,
         ..LIMIT
@@ -110,6 +112,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#new-certificates-per-exact-set-of-identifiers",
         class: "RL_SAME_SET",
+        limit: Some(LimitKind::CertificatesPerExactSet),
         explanation: SAME_SET,
         fix: SAME_SET_FIX,
         ..LIMIT
@@ -117,6 +120,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#authorization-failures-per-identifier-per-account",
         class: "RL_FAILURES",
+        limit: Some(LimitKind::FailuresPerName),
         explanation: FAILURES,
         fix: FAILURES_FIX,
         ..LIMIT
@@ -141,6 +145,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "too many new orders",
         class: "RL_ORDERS",
+        limit: Some(LimitKind::OrdersPerAccount),
         explanation: ORDERS,
         fix: WAIT,
         ..LIMIT
@@ -148,6 +153,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "too many failed authorizations",
         class: "RL_FAILURES",
+        limit: Some(LimitKind::FailuresPerName),
         explanation: FAILURES,
         fix: FAILURES_FIX,
         ..LIMIT
@@ -155,6 +161,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "already issued for this exact set of",
         class: "RL_SAME_SET",
+        limit: Some(LimitKind::CertificatesPerExactSet),
         explanation: SAME_SET,
         fix: SAME_SET_FIX,
         ..LIMIT

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use renewal::finding::{Finding, FindingName};
+use renewal::ledger::LimitKind;
 use renewal::retry::Blame;
 
 use super::Diagnosis;
@@ -33,6 +34,8 @@ pub(super) struct Row {
     pub(super) over_ipv6: Option<FindingName>,
     pub(super) blame: Blame,
     pub(super) retry: Retry,
+    /// The limit that it tells of, of those that the ledger keeps.
+    pub(super) limit: Option<LimitKind>,
     /// Whether it tells of the host that answered, which may be another than this one.
     pub(super) about_host: bool,
     pub(super) explanation: &'static str,
@@ -48,6 +51,7 @@ impl Row {
         over_ipv6: None,
         blame: Blame::Site,
         retry: Retry::AfterChange,
+        limit: None,
         about_host: true,
         explanation: "",
         fix: "",
@@ -76,6 +80,7 @@ impl Row {
             blame: self.blame,
             retry: self.retry,
             retry_at: None,
+            limit: self.limit,
             findings: vec![
                 Finding::new(finding, seen.fill(self.explanation))
                     .detail(seen.evidence.clone())

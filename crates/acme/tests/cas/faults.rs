@@ -7,6 +7,7 @@ use acme::Authorities;
 use futures_util::StreamExt as _;
 use renewal::certificate::CertificateId;
 use renewal::finding::FindingName;
+use renewal::ledger::LimitKind;
 use renewal::policy::Ca;
 use renewal::ports::{Authority as _, Issued, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
@@ -202,36 +203,42 @@ async fn a_long_wait_is_left_to_the_driver() {
 #[tokio::test]
 async fn each_rate_limit_is_told_by_name_and_moment() {
     use RateLimit as L;
-    for (limit, endpoint, says) in [
+    for (limit, endpoint, says, kept) in [
         (
             L::RegistrationsPerAddress,
             Endpoint::NewAccount,
             "this host made too many accounts",
+            None,
         ),
         (
             L::RegistrationsPerRange,
             Endpoint::NewAccount,
             "this host's IPv6 network made too many accounts",
+            None,
         ),
         (
             L::OrdersPerAccount,
             Endpoint::NewOrder,
             "our account has placed too many orders",
+            Some(LimitKind::OrdersPerAccount),
         ),
         (
             L::FailedAuthorizations,
             Endpoint::NewOrder,
             "the validation of this name failed too often",
+            Some(LimitKind::FailuresPerName),
         ),
         (
             L::CertificatesPerDomain,
             Endpoint::NewOrder,
             "too many certificates were issued for this registered domain",
+            None,
         ),
         (
             L::CertificatesPerExactSet,
             Endpoint::NewOrder,
             "this exact set of names got too many certificates",
+            Some(LimitKind::CertificatesPerExactSet),
         ),
     ] {
         let retry_after = RetryAfter::DateIn(7200);
@@ -245,6 +252,7 @@ async fn each_rate_limit_is_told_by_name_and_moment() {
             "{limit:?}: {failure:?}"
         );
         assert!(failure.retry_at.is_some());
+        assert_eq!(failure.limit, kept, "{limit:?}");
         assert!(!failure.resumable, "there is no order");
     }
 }

@@ -249,3 +249,45 @@ fn a_validation_that_hangs_holds_up_no_other_site() {
     );
     assert_eq!(linked_version(&host, "slow.test"), 1);
 }
+
+#[test]
+fn a_limit_of_the_account_keeps_the_other_sites_from_asking() {
+    let mut host = host_with([
+        (Site::files("a.test"), 10),
+        (Site::files("b.test"), 10),
+        (Site::files("c.test"), 10),
+    ]);
+    let practice = Practice::start(&mut host, |_| {});
+    host.set("acme", "jobs", "1");
+    let limited = Refusal::RateLimited {
+        limit: RateLimit::OrdersPerAccount,
+        retry_after: RetryAfter::Seconds(7200),
+    };
+    practice
+        .ca
+        .add_fault(Fault::new(limited).at(Endpoint::NewOrder));
+    let domains = ["a.test", "b.test", "c.test"];
+    let answer = ask(&host, &["site:renew-certificates"]).expect_code(3);
+    for domain in domains {
+        assert_eq!(answer.outcome(domain), "postponed", "{:#}", answer.json);
+        let _ = answer.finding(domain, "rate-limited");
+    }
+    assert_eq!(
+        practice.asked(Endpoint::NewOrder),
+        1,
+        "one was told for all"
+    );
+    // Nor does the next run ask, for it is remembered.
+    let again = ask(&host, &["site:renew-certificates", "--force"]).expect_code(3);
+    assert!(
+        domains
+            .iter()
+            .all(|domain| again.outcome(domain) == "postponed")
+    );
+    assert_eq!(practice.asked(Endpoint::NewOrder), 1);
+    practice.ca.set_faults(Vec::new());
+    let later = ask(&host, &["site:renew-certificates", "--clock-offset=+3h"]).expect_code(0);
+    for domain in domains {
+        assert_eq!(later.outcome(domain), "renewed", "{:#}", later.json);
+    }
+}

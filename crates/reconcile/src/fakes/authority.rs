@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::{CertificateId, KeyType};
 use renewal::finding::{Finding, FindingName};
+use renewal::ledger::LimitKind;
 use renewal::name::Name;
 use renewal::policy::Ca;
 use renewal::ports::{
@@ -43,6 +44,8 @@ pub(crate) enum Behaviour {
     Refuse,
     /// The CA is busy until so long from now.
     Busy(SignedDuration),
+    /// The account's limit of new orders is used up until so long from now.
+    Limited(SignedDuration),
     /// It takes so long.
     Slow(Duration),
     /// The connection breaks after the order was placed.
@@ -101,6 +104,13 @@ impl Authority for FakeAuthority {
             Some(Behaviour::Busy(wait)) => {
                 let mut failure = fail(Blame::Ca, FindingName::CaBusy, "the CA is busy");
                 failure.retry_at = self.clock.now().checked_add(*wait).ok();
+                return Err(failure);
+            }
+            Some(Behaviour::Limited(wait)) => {
+                let text = "our account has placed too many orders";
+                let mut failure = fail(Blame::Ca, FindingName::RateLimited, text);
+                failure.retry_at = self.clock.now().checked_add(*wait).ok();
+                failure.limit = Some(LimitKind::OrdersPerAccount);
                 return Err(failure);
             }
             Some(Behaviour::Break) => {

@@ -35,12 +35,20 @@ pub struct Limit {
     pub period: SignedDuration,
 }
 
-/// Lists the limits of `ca`: those it publishes, and our own.
+impl Limit {
+    /// Says whether the CA publishes how much there is; of the others only what the CA tells is known.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        !self.period.is_zero()
+    }
+}
+
+/// Lists the limits of `ca`: those it publishes, or else those it may tell of, and our own.
 pub fn limits(ca: &Ca) -> impl Iterator<Item = &'static Limit> {
     let published: &[Limit] = match &*ca.0 {
         "https://acme-v02.api.letsencrypt.org/directory" => &LETS_ENCRYPT,
         "https://acme-staging-v02.api.letsencrypt.org/directory" => &LETS_ENCRYPT_STAGING,
-        _ => &[],
+        _ => &TOLD,
     };
     published.iter().chain(&OWN)
 }
@@ -80,6 +88,20 @@ static LETS_ENCRYPT_STAGING: [Limit; 3] = [
         kind: LimitKind::FailuresPerName,
         count: 200,
         period: SignedDuration::from_hours(1),
+    },
+];
+
+/// What any CA may have without saying how much. They are never reckoned with, and hold once the CA refuses.
+static TOLD: [Limit; 2] = [
+    Limit {
+        kind: LimitKind::OrdersPerAccount,
+        count: 1,
+        period: SignedDuration::ZERO,
+    },
+    Limit {
+        kind: LimitKind::CertificatesPerExactSet,
+        count: 1,
+        period: SignedDuration::ZERO,
     },
 ];
 

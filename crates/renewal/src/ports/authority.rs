@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::certificate::{CertificateId, KeyType};
 use crate::finding::Finding;
+use crate::ledger::LimitKind;
 use crate::name::Name;
 use crate::names::Names;
 use crate::policy::Ca;
@@ -114,6 +115,8 @@ pub struct OrderFailure {
     pub blame: Blame,
     /// The moment before which the CA does not want to be asked again, when it named one.
     pub retry_at: Option<Timestamp>,
+    /// The limit that is used up until then, where the CA's words tell which.
+    pub limit: Option<LimitKind>,
     /// Whether the order can be taken up again at its URL: it was not refused, only interrupted.
     pub resumable: bool,
     /// The names whose validation the CA counted as failed.
@@ -129,6 +132,7 @@ impl OrderFailure {
         Self {
             blame,
             retry_at: None,
+            limit: None,
             resumable: false,
             failed_names: Vec::new(),
             findings: vec![finding],
