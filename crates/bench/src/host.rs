@@ -16,7 +16,7 @@ use crate::measure::Program;
 /// Lets the disk come to rest after the set-up, so that none of its work is done in the time of who is measured.
 pub(crate) fn settle() {
     rustix::fs::sync();
-    thread::sleep(DELETED);
+    thread::sleep(REST);
 }
 
 /// Returns sites of plain files, each with a self-signed certificate of its own.
@@ -87,5 +87,5 @@ pub(crate) fn served(nginx: &Nginx, root: &Path, sites: usize) -> io::Result<usi
     crate::served::count(root, address, domains.iter().map(String::as_str))
 }
 
-/// ext4 is slow to give out the places of files that were deleted in the last five seconds, as those of the run before.
-const DELETED: Duration = Duration::from_secs(6);
+/// What the kernel writes by itself it has begun by then.
+const REST: Duration = Duration::from_secs(6);

@@ -62,6 +62,7 @@ struct Stage {
 impl Stage {
     fn new(runtime: &Runtime, sites: usize) -> Result<Self, Box<dyn Error>> {
         let mut host = Host::start(host::sites(sites));
+        host.keep_files();
         let ca = runtime.block_on(TestCa::start(Options {
             http_port: host.nginx.http_port(),
             https_port: host.nginx.https_port(),

@@ -39,6 +39,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// Leaves all files where they are when it ends; the caller removes the folder for temporary files as a whole.
+    pub fn keep_files(&mut self) {
+        self.folder.disable_cleanup(true);
+        self.nginx.keep_files();
+    }
+
     /// Makes a host with the given sites, starts its nginx and writes its configuration. There is no CA yet.
     ///
     /// # Panics

@@ -41,6 +41,11 @@ pub struct Nginx {
 }
 
 impl Nginx {
+    /// Leaves all files where they are when it ends.
+    pub fn keep_files(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// Starts nginx with the given sites.
     ///
     /// # Panics

@@ -56,6 +56,8 @@ impl From<io::Error> for Attempt {
 /// Lets clpctl do everything: order, deploy, reload, verify.
 pub(super) fn clpctl(arguments: &Arguments, sites: usize) -> Result<Round, Attempt> {
     let mut host = Host::start(host::sites(sites));
+    // For minutes ext4 is slow to give out the places of deleted files; the next round would pay for it.
+    host.keep_files();
     let pebble = host::pebble(arguments, host.nginx.http_port(), host.nginx.https_port())?;
     host::use_pebble(&mut host, &pebble);
     host::list(&mut host, sites);
