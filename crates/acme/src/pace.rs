@@ -2,9 +2,10 @@
 //!
 //! A CA on the same machine validates in milliseconds, a public one in seconds. Asking too early costs a request,
 //! asking too late costs time. So the first question waits for as long as it took lately, the second for a quarter
-//! of that, and each further one for twice as long. What the CA itself wishes (Retry-After) goes before.
+//! of that, and each further one for twice as long. How fast a CA is at all is found by asking sooner each time,
+//! until once it was too soon. What the CA itself wishes (Retry-After) goes before.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 pub(crate) struct Pace {
     /// In microseconds.
     usual: AtomicU32,
+    /// Whether a question ever came too soon.
+    found: AtomicBool,
 }
 
 /// One wait.
@@ -30,6 +33,7 @@ impl Pace {
     pub(crate) fn new() -> Self {
         Self {
             usual: AtomicU32::new(micros(FIRST)),
+            found: AtomicBool::new(false),
         }
     }
 
@@ -49,9 +53,11 @@ impl Pace {
     /// Takes in how a wait went: `asked` times, until `took` had passed.
     fn learn(&self, asked: u32, took: Duration) {
         let usual = self.usual.load(Ordering::Relaxed);
-        // One question too many in six is where these two balance.
+        let found = self.found.fetch_or(asked > 1, Ordering::Relaxed);
+        // Once it is found, one question too many in six is where these two balance.
         let next = match asked {
-            0 | 1 => usual - usual / 20,
+            0 | 1 if found => usual - usual / 20,
+            0 | 1 => usual - usual / 4,
             2 => usual + usual / 4,
             _ => micros(took) / 4 * 3,
         };
@@ -146,6 +152,16 @@ mod tests {
                 "{ready_after:?}: {asked_in_all} questions for 100"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fast_ca_is_found_in_a_few_waits() {
+        let pace = Pace::new();
+        for _ in 0..8 {
+            wait_for(&pace, Duration::from_millis(2)).await;
+        }
+        let (_, late) = wait_for(&pace, Duration::from_millis(2)).await;
+        assert!(late <= Duration::from_millis(1), "{late:?}");
     }
 
     #[tokio::test(start_paused = true)]
