@@ -21,6 +21,7 @@ use renewal::ports::{
 use renewal::retry::Blame;
 use renewal::secret::Secret;
 use renewal::site::Site;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::Instrument as _;
 
 use crate::tally::Failure;
@@ -167,7 +168,7 @@ pub(crate) async fn order<W: World>(
         site,
         way,
         in_window,
-        fault: Mutex::new(None),
+        noted: Mutex::new(None),
     };
     // What the CA's client says is about this site, whom it does not know.
     let about = tracing::info_span!("order", domain = %site.domain());
@@ -176,6 +177,9 @@ pub(crate) async fn order<W: World>(
         .order(&request, &desk)
         .instrument(about)
         .await;
+    if let Err(error) = desk.written_down().await {
+        tracing::warn!(domain = %site.domain(), %error, "the order's URL could not be written down");
+    }
     let facts = order_facts(site, in_window);
     let issued = answer.map_err(|failure| settle_failure(&**world, books, facts, site, failure))?;
     Ok(Obtained {
@@ -188,7 +192,7 @@ pub(crate) async fn order<W: World>(
 /// Has what the CA sent checked and written to the archive; then the order is done with. Nothing that nginx
 /// reads is touched.
 pub(crate) async fn stage<W: World>(
-    world: &W,
+    world: &Arc<W>,
     books: &Books,
     site: &Site,
     obtained: &Obtained,
@@ -216,10 +220,14 @@ pub(crate) async fn stage<W: World>(
         Err(failure) => return Err(Failure::host(failure)),
     };
     let spent = books.with(|ledger| ledger.issued(order_facts(site, *in_window), now));
-    world
-        .memory()
-        .note(&[Note::Spent(&spent), Note::Order(site.domain(), None)])
-        .map_err(forgot)?;
+    let (remembering, domain) = (Arc::clone(world), site.domain().clone());
+    spawn_blocking(move || {
+        let notes = [Note::Spent(&spent), Note::Order(&domain, None)];
+        remembering.memory().note(&notes)
+    })
+    .await
+    .unwrap_or_else(died)
+    .map_err(forgot)?;
     if answer.is_ok() {
         world.observer().saw(Event::Obtained(site.domain()));
     }
@@ -266,6 +274,11 @@ fn refused(failure: OrderFailure) -> Failure {
     }
 }
 
+/// Hands on the panic of what wrote something down.
+fn died<T>(error: JoinError) -> T {
+    std::panic::resume_unwind(error.into_panic())
+}
+
 pub(crate) fn forgot(failure: MemoryFailure) -> Failure {
     let finding = Finding::new(FindingName::DiskFull, failure.what)
         .detail(failure.cause)
@@ -301,7 +314,23 @@ struct Desk<'a, W: World> {
     site: &'a Arc<Site>,
     way: Way,
     in_window: bool,
-    fault: Mutex<Option<MemoryFailure>>,
+    /// What is being written down of the order.
+    noted: Mutex<Option<JoinHandle<Result<(), MemoryFailure>>>>,
+}
+
+impl<W: World> Desk<'_, W> {
+    /// Waits until the order is on record, if one was placed.
+    async fn written_down(&self) -> Result<(), MemoryFailure> {
+        let noted = self
+            .noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match noted {
+            Some(noted) => noted.await.unwrap_or_else(died),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<W: World> OrderDesk for Desk<'_, W> {
@@ -316,15 +345,16 @@ impl<W: World> OrderDesk for Desk<'_, W> {
         let spent = self
             .books
             .with(|ledger| ledger.ordered(facts, order.placed_at));
-        // In one commit, so that an order that is taken up after a crash is one that was counted.
-        let notes = [
-            Note::Order(self.site.domain(), Some(&order)),
-            Note::Spent(&spent),
-        ];
-        if let Err(error) = self.world.memory().note(&notes) {
-            tracing::warn!(domain = %self.site.domain(), %error, "the order's URL could not be written down");
-            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
+        let (world, site) = (Arc::clone(self.world), Arc::clone(self.site));
+        // While the disk works, the CA is asked what is to be proved.
+        let noted = spawn_blocking(move || {
+            // In one commit, so that an order that is taken up after a crash is one that was counted.
+            world.memory().note(&[
+                Note::Order(site.domain(), Some(&order)),
+                Note::Spent(&spent),
+            ])
+        });
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(noted);
     }
 
     fn waiting(&self, waiting: Waiting) {
@@ -339,12 +369,7 @@ impl<W: World> OrderDesk for Desk<'_, W> {
         token: &str,
         key_authorization: &str,
     ) -> Result<(), PresentError> {
-        let fault = self
-            .fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(fault) = fault {
+        if let Err(fault) = self.written_down().await {
             // Without its URL on record the order would be placed again after a crash.
             return Err(PresentError(forgot(fault).findings.remove(0)));
         }

@@ -367,8 +367,8 @@ fn staged_earlier(site: &Site, version: u32) -> Option<Staged> {
 /// Checks are a DNS question and a request to our own nginx each.
 const CHECKS_AT_ONCE: usize = 32;
 
-/// While one order is at the CA, the next one's key is made and the last one's certificate written.
-const DESKS_PER_ORDER: usize = 3;
+/// While one order is at the CA, the next ones' keys are made and the last ones' certificates written.
+const DESKS_PER_ORDER: usize = 8;
 
 /// How long orders in flight may go on once the end is wished for. Well below systemd's 90 s, so that what
 /// they lead to is still deployed.

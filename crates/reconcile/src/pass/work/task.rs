@@ -94,7 +94,7 @@ impl<W: World> Task<W> {
         }
         let obtained = order(&self.world, &self.books, site, way, replaces, prepared).await?;
         drop(order_permit);
-        let staged = stage(&*self.world, &self.books, site, &obtained).await?;
+        let staged = stage(&self.world, &self.books, site, &obtained).await?;
         Ok(Some(staged))
     }
 
