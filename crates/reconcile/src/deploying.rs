@@ -207,7 +207,7 @@ pub(crate) async fn test<W: World>(world: &W, batch: &mut Batch) -> Result<(), F
     Ok(())
 }
 
-/// Undoes every switch, and forgets what that needed.
+/// Undoes every switch; goes on after a failure and reports the first.
 pub(crate) async fn revert<W: World>(world: &W, switches: &[Switch]) -> Result<(), Finding> {
     let undone = world.host().revert(switches).await;
     if let Err(failure) = &undone {

@@ -88,9 +88,10 @@ pub(crate) fn revert(lineages: &Lineages, switches: &[&LinkSwitch]) -> Result<()
         .rev()
         .map(|switch| revert_one(lineages, switch))
         .collect();
-    let synced = match lineages.live().exists() {
-        true => file::sync_folder(lineages.live()),
-        false => Ok(()),
+    let synced = if lineages.live().exists() {
+        file::sync_folder(lineages.live())
+    } else {
+        Ok(())
     };
     undone.into_iter().collect::<Result<(), _>>()?;
     Ok(synced?)
