@@ -11,6 +11,7 @@ use http::Uri;
 use renewal::name::Name;
 use renewal::ports::{OrderDesk, OrderFailure, OrderRequest, Waiting};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::client::{Client, Question, Told};
 use crate::diagnosis;
@@ -74,15 +75,28 @@ struct Ready {
     token: String,
 }
 
+/// The answers that are in place.
+#[must_use = "they stay until they are withdrawn"]
+pub(crate) struct Proofs(Vec<Ready>);
+
+impl Proofs {
+    /// Takes the answers away.
+    pub(crate) async fn withdraw(self, desk: &impl OrderDesk) {
+        for one in &self.0 {
+            desk.withdraw(&one.name, &one.token).await;
+        }
+    }
+}
+
 impl Client {
-    /// Proves control over all names of a pending order.
+    /// Proves control over all names of a pending order; returns the answers, which are of no more use.
     pub(crate) async fn prove<D: OrderDesk>(
         &self,
         order: &Order,
         request: &OrderRequest,
         desk: &D,
         told: Told<'_>,
-    ) -> Result<(), OrderFailure> {
+    ) -> Result<Proofs, OrderFailure> {
         told(Waiting::Validation);
         let account = self.account(told).await?;
         let directory = self.directory(told).await?;
@@ -113,11 +127,17 @@ impl Client {
         if let Some(failed) = failed {
             return Err(failed);
         }
-        let outcome = self.answer(&ready, &account.thumbprint, desk, told).await;
-        for one in &ready {
-            desk.withdraw(&one.name, &one.token).await;
+        let proofs = Proofs(ready);
+        match self
+            .answer(&proofs.0, &account.thumbprint, desk, told)
+            .await
+        {
+            Ok(()) => Ok(proofs),
+            Err(failure) => {
+                proofs.withdraw(desk).await;
+                Err(failure)
+            }
         }
-        outcome
     }
 
     async fn answer<D: OrderDesk>(
@@ -216,14 +236,15 @@ impl Client {
 
     /// Tells the CA to look, and waits until it has.
     async fn validate(&self, one: &Ready, told: Told<'_>) -> Result<(), OrderFailure> {
+        let mut wish = None;
+        let asked_at = Instant::now();
         match self.signed(Question::act(&one.challenge, "{}"), told).await {
-            Ok(_) => {}
+            Ok(reply) => wish = self.wish(&reply),
             // A repeated request may meet a challenge that is done already: the authorization tells.
             Err(error) if error.refused_as("malformed").is_some() => {}
             Err(error) => return Err(error.into()),
         }
-        let mut poll = self.validation.poll(VALIDATION_LONGEST);
-        let mut wish = None;
+        let mut poll = self.validation.poll(VALIDATION_LONGEST, asked_at.elapsed());
         while poll.wait(wish).await {
             let (authorization, again) =
                 self.look_at_authorization(&one.authorization, told).await?;

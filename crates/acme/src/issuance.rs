@@ -10,10 +10,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use http::Uri;
+use jiff::SignedDuration;
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::{Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
+use tokio::time::Instant;
 use x509::chain::Chain;
 
 use crate::client::{Client, Told};
@@ -21,6 +24,26 @@ use crate::diagnosis;
 use crate::error::RequestError;
 use crate::failure;
 use crate::order::{Order, OrderStatus, Placed};
+
+/// An order that the CA works on.
+struct Asked {
+    order: Order,
+    /// How long the CA wants to be left alone.
+    wish: Option<SignedDuration>,
+    /// How long it took to take the work on.
+    reply: Duration,
+}
+
+impl Asked {
+    /// An order as it was found, without asking for anything.
+    fn found(order: Order) -> Self {
+        Self {
+            order,
+            wish: None,
+            reply: Duration::ZERO,
+        }
+    }
+}
 
 impl Client {
     /// Obtains a certificate.
@@ -104,18 +127,22 @@ impl Client {
     ) -> Result<Issued, OrderFailure> {
         let Placed {
             uri,
-            mut order,
+            order,
             resumed,
         } = placed;
-        if order.status == OrderStatus::Pending {
-            self.prove(&order, request, desk, told).await?;
-            // RFC 8555 section 7.1.6: with all authorizations valid it is ready. Asking would cost a request.
-            order.status = OrderStatus::Ready;
-        }
-        if order.status == OrderStatus::Ready {
-            order = self.finalize_surely(&uri, &order, request, told).await?;
-        }
-        let order = self.settle(&uri, order, told).await?;
+        let asked = match order.status {
+            OrderStatus::Pending => {
+                let proofs = self.prove(&order, request, desk, told).await?;
+                // RFC 8555 section 7.1.6: with all authorizations valid it is ready. Asking would cost a request.
+                let finalized = self.finalize_surely(&uri, &order, request, told);
+                join(finalized, proofs.withdraw(desk)).await.0?
+            }
+            OrderStatus::Ready => self.finalize_surely(&uri, &order, request, told).await?,
+            OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid => {
+                Asked::found(order)
+            }
+        };
+        let order = self.settle(&uri, asked, told).await?;
         let certificate = order.certificate.as_deref();
         let certificate = certificate
             .ok_or_else(|| failure::malformed("the order is valid and names no certificate"))?;
@@ -147,7 +174,7 @@ impl Client {
         order: &Order,
         request: &OrderRequest,
         told: Told<'_>,
-    ) -> Result<Order, OrderFailure> {
+    ) -> Result<Asked, OrderFailure> {
         let directory = self.directory(told).await?;
         let finalize = order.finalize.as_deref();
         let finalize =
@@ -160,17 +187,21 @@ impl Client {
             let finding = Finding::new(FindingName::OrderRejected, error.to_string());
             OrderFailure::new(Blame::Host, finding)
         })?;
-        let mut poll = self.issuance.poll(READY_LONGEST);
+        let mut poll = self.issuance.poll(READY_LONGEST, Duration::ZERO);
         let mut wish = None;
         loop {
+            let asked_at = Instant::now();
             match self.finalize(&finalize, &csr, told).await {
-                Ok((order, _)) => return Ok(order),
+                Ok((order, wish)) => {
+                    let reply = asked_at.elapsed();
+                    return Ok(Asked { order, wish, reply });
+                }
                 Err(error) if error.refused_as("orderNotReady").is_some() => {}
                 Err(error) => return Err(error.into()),
             }
             let (order, again) = self.look_at_order(uri, told).await?;
             if order.status != OrderStatus::Pending && order.status != OrderStatus::Ready {
-                return Ok(order);
+                return Ok(Asked::found(order));
             }
             if !poll.wait(wish).await {
                 return Err(failure::slow(
@@ -182,15 +213,14 @@ impl Client {
     }
 
     /// Waits until the CA has signed or refused.
-    async fn settle(
-        &self,
-        uri: &Uri,
-        mut order: Order,
-        told: Told<'_>,
-    ) -> Result<Order, OrderFailure> {
-        let mut poll = self.issuance.poll(ISSUANCE_LONGEST);
+    async fn settle(&self, uri: &Uri, asked: Asked, told: Told<'_>) -> Result<Order, OrderFailure> {
+        let Asked {
+            mut order,
+            mut wish,
+            reply,
+        } = asked;
+        let mut poll = self.issuance.poll(ISSUANCE_LONGEST, reply);
         let mut asked = false;
-        let mut wish = None;
         loop {
             match order.status {
                 OrderStatus::Valid => {

@@ -2,8 +2,8 @@
 //!
 //! A CA on the same machine validates in milliseconds, a public one in seconds. Asking too early costs a request,
 //! asking too late costs time. So the first question waits for as long as it took lately, the second for a quarter
-//! of that, and each further one for twice as long. How fast a CA is at all is found by asking sooner each time,
-//! until once it was too soon. What the CA itself wishes (Retry-After) goes before.
+//! of that, and each further one for twice as long. Before anything is known of a CA, the time that it took to take
+//! the work on says how fast it is. What the CA itself wishes (Retry-After) goes before.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// What was learned about one kind of wait at one CA.
 pub(crate) struct Pace {
-    /// In microseconds.
+    /// In microseconds; 0 before anything was learned.
     usual: AtomicU32,
     /// Whether a question ever came too soon.
     found: AtomicBool,
@@ -32,17 +32,21 @@ pub(crate) struct Poll<'a> {
 impl Pace {
     pub(crate) fn new() -> Self {
         Self {
-            usual: AtomicU32::new(micros(FIRST)),
+            usual: AtomicU32::new(0),
             found: AtomicBool::new(false),
         }
     }
 
-    /// Begins a wait that lasts no longer than `longest`.
-    pub(crate) fn poll(&self, longest: Duration) -> Poll<'_> {
+    /// Begins a wait that lasts no longer than `longest`, for work that the CA took `reply` to take on.
+    pub(crate) fn poll(&self, longest: Duration, reply: Duration) -> Poll<'_> {
         let since = Instant::now();
+        let usual = match self.usual.load(Ordering::Relaxed) {
+            0 => (reply * REPLIES).clamp(SHORTEST, LONGEST),
+            usual => Duration::from_micros(u64::from(usual)),
+        };
         Poll {
             pace: self,
-            usual: Duration::from_micros(u64::from(self.usual.load(Ordering::Relaxed))),
+            usual,
             since,
             asked: 0,
             obeyed: false,
@@ -50,9 +54,12 @@ impl Pace {
         }
     }
 
-    /// Takes in how a wait went: `asked` times, until `took` had passed.
-    fn learn(&self, asked: u32, took: Duration) {
-        let usual = self.usual.load(Ordering::Relaxed);
+    /// Takes in how a wait went: the first question after `first`, `asked` in all, until `took` had passed.
+    fn learn(&self, first: Duration, asked: u32, took: Duration) {
+        let usual = match self.usual.load(Ordering::Relaxed) {
+            0 => micros(first),
+            usual => usual,
+        };
         let found = self.found.fetch_or(asked > 1, Ordering::Relaxed);
         // Once it is found, one question too many in six is where these two balance.
         let next = match asked {
@@ -91,7 +98,8 @@ impl Poll<'_> {
     /// Ends the wait: the CA has done it. A wait that the CA itself set teaches nothing.
     pub(crate) fn done(self) {
         if !self.obeyed {
-            self.pace.learn(self.asked, self.since.elapsed());
+            self.pace
+                .learn(self.usual, self.asked, self.since.elapsed());
         }
     }
 }
@@ -100,8 +108,8 @@ fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Before anything was learned.
-const FIRST: Duration = Duration::from_millis(20);
+/// Work takes so many times as long as taking it on, before anything was learned.
+const REPLIES: u32 = 2;
 
 /// tokio's timer has a grain of a millisecond.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -116,10 +124,12 @@ mod tests {
     use std::time::Duration;
     use tokio::time::Instant;
 
+    const REPLY: Duration = Duration::from_millis(10);
+
     /// Returns how often the CA was asked, and how much later than it was ready the answer came.
     async fn wait_for(pace: &Pace, ready_after: Duration) -> (u32, Duration) {
         let ready = Instant::now() + ready_after;
-        let mut poll = pace.poll(Duration::from_secs(60));
+        let mut poll = pace.poll(Duration::from_secs(60), REPLY);
         loop {
             assert!(poll.wait(None).await);
             if Instant::now() >= ready {
@@ -167,7 +177,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_ca_wishes_is_done_and_the_deadline_holds() {
         let pace = Pace::new();
-        let mut poll = pace.poll(Duration::from_secs(10));
+        let mut poll = pace.poll(Duration::from_secs(10), REPLY);
         let start = Instant::now();
         assert!(poll.wait(Some(SignedDuration::from_secs(5))).await);
         assert_eq!(start.elapsed().as_secs(), 5);

@@ -160,7 +160,7 @@ pub fn find_site<'a>(look: &'a Look, name: &Name) -> Result<&'a Site, CommandErr
 ///
 /// When the kernel gives no threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime.map_err(|cause| {

@@ -15,6 +15,7 @@ mod ordering;
 mod polling;
 mod recovering;
 mod tally;
+mod turns;
 mod unheard;
 
 #[cfg(test)]

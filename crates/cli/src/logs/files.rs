@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -19,6 +20,10 @@ pub struct LogFile {
     size: u64,
     keep: u8,
     file: File,
+    /// How many bytes may be written before the file is looked at again, if that is not sooner due.
+    room: u64,
+    look_at: Instant,
+    look_every: Duration,
 }
 
 impl LogFile {
@@ -36,12 +41,16 @@ impl LogFile {
                 .create(folder)?;
         }
         let file = open(path, mode)?;
+        let now = Instant::now();
         Ok(Self {
             path: path.to_owned(),
             mode,
             size,
             keep,
             file,
+            room: 0,
+            look_at: now,
+            look_every: LOOK_EVERY,
         })
     }
 
@@ -51,15 +60,26 @@ impl LogFile {
     ///
     /// When the disk is full, or the folder is gone.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
+        let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        let now = Instant::now();
+        if length > self.room || now >= self.look_at {
+            self.look(length)?;
+            self.look_at = now + self.look_every;
+        }
+        self.room = self.room.saturating_sub(length);
+        self.file.write_all(line.as_bytes())
+    }
+
+    /// Finds out what others did with the file, and puts it aside when so many more bytes would be too much.
+    fn look(&mut self, more: u64) -> io::Result<()> {
         let held = self.file.metadata()?;
         if !self.is_current(&held) {
             self.file = open(&self.path, self.mode)?;
-        } else if held.len() > 0
-            && held.len() + u64::try_from(line.len()).unwrap_or(u64::MAX) > self.size
-        {
+        } else if held.len() > 0 && held.len().saturating_add(more) > self.size {
             self.rotate()?;
         }
-        self.file.write_all(line.as_bytes())
+        self.room = self.size.saturating_sub(self.file.metadata()?.len());
+        Ok(())
     }
 
     /// Says whether the name still means the file that is open.
@@ -123,12 +143,16 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 const MODE_OF_FOLDERS: u32 = 0o750;
 
+/// How soon it is noticed that another program put the file aside. Looking takes longer than writing a line.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::{LogFile, aside};
     use std::collections::HashSet;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
+    use std::time::Duration;
 
     fn lines(path: &Path) -> Vec<String> {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -182,8 +206,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clpctl.log");
         let mut log = LogFile::open(&path, 0o600, 1_000, 2).unwrap();
+        log.look_every = Duration::from_millis(1);
         log.append("one\n").unwrap();
         std::fs::remove_file(&path).unwrap();
+        std::thread::sleep(log.look_every);
         log.append("two\n").unwrap();
         assert_eq!(lines(&path), ["two"]);
     }

@@ -19,6 +19,7 @@ use crate::deploying::{Job, JobKind, deploy, not_served, patience, verify};
 use crate::ordering::Books;
 use crate::pass::GATHER;
 use crate::tally::{self, Failure};
+use crate::turns::Turns;
 use crate::unheard::{complaints, with_complaints};
 use crate::world::{Ending, Stop, World};
 
@@ -51,6 +52,7 @@ pub(super) struct Work<W: World> {
     checks: Arc<Semaphore>,
     desks: Arc<Semaphore>,
     orders: Arc<Semaphore>,
+    turns: Arc<Turns>,
     tasks: JoinSet<(Due, Progress)>,
     /// Which site each task is about, for the one that dies.
     running: HashMap<tokio::task::Id, usize>,
@@ -77,6 +79,7 @@ impl<W: World> Work<W> {
         stop: Stop,
     ) -> Self {
         let jobs = world.settings().jobs.max(1);
+        let turns = Turns::new(world.clock().now());
         Self {
             world,
             books: Arc::new(books),
@@ -84,8 +87,9 @@ impl<W: World> Work<W> {
             remembered,
             stop,
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
-            desks: Arc::new(Semaphore::new(jobs * DESKS_PER_ORDER)),
+            desks: Arc::new(Semaphore::new((jobs * DESKS_PER_ORDER).max(DESKS_MIN))),
             orders: Arc::new(Semaphore::new(jobs)),
+            turns: Arc::new(turns),
             tasks: JoinSet::new(),
             running: HashMap::new(),
             lines: Lines::default(),
@@ -168,11 +172,13 @@ impl<W: World> Work<W> {
             checks: Arc::clone(&self.checks),
             desks: Arc::clone(&self.desks),
             orders: Arc::clone(&self.orders),
+            turns: Arc::clone(&self.turns),
             nginx_runs: self.without_nginx.is_none(),
         };
         let index = due.index;
+        let checking = self.turns.check();
         let handle = self.tasks.spawn(async move {
-            let progress = task.run(&due, inserted).await;
+            let progress = task.run(&due, inserted, checking).await;
             (due, progress)
         });
         self.running.insert(handle.id(), index);
@@ -369,6 +375,9 @@ const CHECKS_AT_ONCE: usize = 32;
 
 /// While one order is at the CA, the next ones' keys are made and the last ones' certificates written.
 const DESKS_PER_ORDER: usize = 8;
+
+/// So many sites are prepared before the first order, and written after the last, whatever the number of orders.
+const DESKS_MIN: usize = 256;
 
 /// How long orders in flight may go on once the end is wished for. Well below systemd's 90 s, so that what
 /// they lead to is still deployed.

@@ -17,6 +17,7 @@ use super::lines::Need;
 use crate::checking::{Checked, Possible, check, probe};
 use crate::ordering::{Books, order, prepare, stage};
 use crate::tally::Failure;
+use crate::turns::{Turn, Turns};
 use crate::world::{Stop, World};
 
 /// What a site's task shares with the others.
@@ -29,6 +30,7 @@ pub(super) struct Task<W: World> {
     pub(super) desks: Arc<Semaphore>,
     /// How many of them may have an order at the CA.
     pub(super) orders: Arc<Semaphore>,
+    pub(super) turns: Arc<Turns>,
     pub(super) line_may_help: bool,
     pub(super) just_reloaded: bool,
     pub(super) nginx_runs: bool,
@@ -49,8 +51,9 @@ pub(super) enum Progress {
 }
 
 impl<W: World> Task<W> {
-    /// Takes the site from the check to the archive. `inserted` is what it needed and has got.
-    pub(super) async fn run(&self, due: &Due, inserted: Option<Need>) -> Progress {
+    /// Takes the site from the check to the archive. `inserted` is what it needed and has got; `checking` ends with
+    /// the check.
+    pub(super) async fn run(&self, due: &Due, inserted: Option<Need>, checking: Turn) -> Progress {
         if self.stop.wished() {
             return Progress::Stopped;
         }
@@ -67,6 +70,7 @@ impl<W: World> Task<W> {
             Ok(way) => way,
             Err(progress) => return progress,
         };
+        drop(checking);
         // No semaphore is ever closed.
         let _desk = self.desks.acquire().await;
         if self.stop.wished() {
@@ -86,14 +90,23 @@ impl<W: World> Task<W> {
         way: Way,
         replaces: Option<CertificateId>,
     ) -> Result<Option<Staged>, Failure> {
+        let clock = self.world.clock();
+        let preparing = self.turns.check();
         let prepared = prepare(&*self.world, site).await?;
+        drop(preparing);
+        self.turns.after_checks(clock).await;
         // Held while the CA works, and not while our disk does.
+        let ordering = self.turns.order();
         let order_permit = self.orders.acquire().await;
         if self.stop.wished() {
             return Ok(None);
         }
         let obtained = order(&self.world, &self.books, site, way, replaces, prepared).await?;
-        drop(order_permit);
+        drop((order_permit, ordering));
+        // One that keeps others from beginning does not wait.
+        if self.desks.available_permits() > 0 {
+            self.turns.after_orders(clock).await;
+        }
         let staged = stage(&self.world, &self.books, site, &obtained).await?;
         Ok(Some(staged))
     }
