@@ -13,17 +13,18 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use renewal::ports::MemoryFailure;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use self::commits::Commits;
 use self::trouble::{Answer, Trouble};
 use crate::folder;
 
 mod schema;
+mod commits;
 mod memory;
 mod sites;
 mod files;
@@ -37,7 +38,7 @@ mod trouble;
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    connection: Mutex<Connection>,
+    commits: Commits,
 }
 
 impl Database {
@@ -105,7 +106,7 @@ impl Database {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Self {
             path: path.to_owned(),
-            connection: Mutex::new(connection),
+            commits: Commits::new(connection),
         }
     }
 
@@ -115,24 +116,20 @@ impl Database {
         what: &str,
         read: impl FnOnce(&Connection) -> Answer<T>,
     ) -> Result<T, MemoryFailure> {
-        read(&self.turn()).map_err(|trouble| self.failure(what, trouble))
+        self.commits
+            .read(read)
+            .map_err(|trouble| self.failure(what, trouble))
     }
 
     /// Writes in one synced commit; nothing is written when anything fails. `what` completes “cannot …”.
     fn write<T>(
         &self,
         what: &str,
-        write: impl FnOnce(&Transaction<'_>) -> Answer<T>,
+        write: impl FnOnce(&Connection) -> Answer<T>,
     ) -> Result<T, MemoryFailure> {
-        let mut connection = self.turn();
-        commit(&mut connection, write).map_err(|trouble| self.failure(what, trouble))
-    }
-
-    fn turn(&self) -> MutexGuard<'_, Connection> {
-        // A panic elsewhere rolled its transaction back, so the connection is sound.
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.commits
+            .write(write)
+            .map_err(|trouble| self.failure(what, trouble))
     }
 
     fn failure(&self, what: &str, trouble: Trouble) -> MemoryFailure {
@@ -276,23 +273,14 @@ fn connect(path: &Path) -> Answer<Connection> {
     Ok(connection)
 }
 
-fn commit<T>(
-    connection: &mut Connection,
-    write: impl FnOnce(&Transaction<'_>) -> Answer<T>,
-) -> Answer<T> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let answer = write(&transaction)?;
-    transaction.commit()?;
-    Ok(answer)
-}
-
 /// Forgets full buckets of the ledger, and sites that nobody has asked about for a year.
 fn forget(connection: &mut Connection, now: Timestamp) -> Answer<()> {
     let long_ago = now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN);
-    commit(connection, |transaction| {
-        spent::forget(transaction, now)?;
-        sites::forget(transaction, long_ago)
-    })
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    spent::forget(&transaction, now)?;
+    sites::forget(&transaction, long_ago)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 fn is_corrupt(code: Option<ErrorCode>) -> bool {

@@ -3,7 +3,7 @@
 use rusqlite::ErrorCode;
 
 /// The cause as a phrase, and SQLite's code where it has one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trouble(pub(super) String, pub(super) Option<ErrorCode>);
 
 /// What a question to the database gives.
