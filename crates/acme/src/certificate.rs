@@ -19,24 +19,27 @@ impl Client {
     pub(crate) async fn download(&self, uri: &Uri, told: Told<'_>) -> Result<Issued, RequestError> {
         told(Waiting::Download);
         let mut reply = self.fetch(uri, told).await?;
-        if Chain::read(&reply.body).is_err() {
-            // Cut short on the way, perhaps: it is there to be fetched again.
-            tokio::time::sleep(BEFORE_ANOTHER).await;
-            reply = self.fetch(uri, told).await?;
-        }
-        let first = text(uri, &reply)?;
-        let whole = Chain::read(first.as_bytes()).is_ok_and(|chain| chain.fault().is_none());
-        let mut chains = vec![first];
-        if !whole {
+        let first = match Chain::read(&reply.body) {
+            Ok(chain) => chain,
+            Err(_) => {
+                // Cut short on the way, perhaps: it is there to be fetched again.
+                tokio::time::sleep(BEFORE_ANOTHER).await;
+                reply = self.fetch(uri, told).await?;
+                chain(uri, &reply)?
+            }
+        };
+        // Written anew, so that nothing but certificates ever reaches the disk.
+        let mut chains = vec![first.pem()];
+        if first.fault().is_some() {
             let directory = self.directory(told).await?;
             for alternate in link(&reply.headers, "alternate").take(ALTERNATES_MAX) {
                 let Ok(alternate) = directory.origins.read(&alternate) else {
                     continue;
                 };
                 if let Ok(reply) = self.fetch(&alternate, told).await
-                    && let Ok(chain) = text(&alternate, &reply)
+                    && let Ok(chain) = chain(&alternate, &reply)
                 {
-                    chains.push(chain);
+                    chains.push(chain.pem());
                 }
             }
         }
@@ -54,15 +57,11 @@ impl Client {
     }
 }
 
-fn text(uri: &Uri, reply: &Reply) -> Result<String, RequestError> {
-    let malformed = |cause: String| RequestError::Malformed {
+fn chain(uri: &Uri, reply: &Reply) -> Result<Chain, RequestError> {
+    Chain::read(&reply.body).map_err(|error| RequestError::Malformed {
         call: uri.to_string(),
-        cause,
-    };
-    let chain =
-        Chain::read(&reply.body).map_err(|error| malformed(format!("it is no chain: {error}")))?;
-    // Written anew, so that nothing but certificates ever reaches the disk.
-    Ok(chain.pem())
+        cause: format!("it is no chain: {error}"),
+    })
 }
 
 const BEFORE_ANOTHER: Duration = Duration::from_secs(1);

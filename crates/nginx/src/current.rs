@@ -24,7 +24,14 @@ pub(crate) struct Certificates<'k> {
     /// Looked at already, for a look at a file is most of its cost.
     stamps: HashMap<OsString, Stamp>,
     /// Read without their keys.
-    leaves: HashMap<OsString, (Stamp, Arc<Certificate>)>,
+    leaves: HashMap<OsString, Leaf>,
+}
+
+/// A certificate whose key was not asked for yet.
+struct Leaf {
+    stamp: Stamp,
+    certificate: Arc<Certificate>,
+    der: Box<[u8]>,
 }
 
 /// The certificate in a file, and whether the key is its own.
@@ -86,9 +93,13 @@ impl<'k> Certificates<'k> {
                 key_fits: seen.key_fits,
             });
         }
-        let chain = read_chain(path)?;
-        let key_fits = fits(key, &chain);
-        let certificate = Arc::new(chain.leaf);
+        // Most are asked for twice: first for their names, then with the key.
+        let leaf = match self.leaves.remove(path.as_os_str()) {
+            Some(leaf) if leaf.stamp == stamp => leaf,
+            Some(_) | None => Leaf::read(path, stamp)?,
+        };
+        let key_fits = fits(key, &leaf.der);
+        let certificate = leaf.certificate;
         let seen = Seen {
             stamp,
             key_stamp,
@@ -111,12 +122,12 @@ impl<'k> Certificates<'k> {
             return Ok(Arc::clone(&seen.certificate));
         }
         let leaf = self.leaves.get(path.as_os_str());
-        if let Some((_, certificate)) = leaf.filter(|(then, _)| *then == stamp) {
-            return Ok(Arc::clone(certificate));
+        if let Some(leaf) = leaf.filter(|leaf| leaf.stamp == stamp) {
+            return Ok(Arc::clone(&leaf.certificate));
         }
-        let certificate = Arc::new(read_chain(path)?.leaf);
-        self.leaves
-            .insert(path.into(), (stamp, Arc::clone(&certificate)));
+        let leaf = Leaf::read(path, stamp)?;
+        let certificate = Arc::clone(&leaf.certificate);
+        self.leaves.insert(path.into(), leaf);
         Ok(certificate)
     }
 
@@ -146,23 +157,31 @@ impl<'k> Certificates<'k> {
     }
 }
 
-fn read_chain(path: &Path) -> Result<Chain, Unreadable> {
-    let pem = file::read(path, FILE_BYTES_MAX)?;
-    Chain::read(&pem).map_err(|cause| Unreadable::NoCertificate {
-        path: path.to_owned(),
-        cause,
-    })
+impl Leaf {
+    fn read(path: &Path, stamp: Stamp) -> Result<Self, Unreadable> {
+        let pem = file::read(path, FILE_BYTES_MAX)?;
+        let chain = Chain::read(&pem).map_err(|cause| Unreadable::NoCertificate {
+            path: path.to_owned(),
+            cause,
+        })?;
+        let der = chain.leaf_der().as_ref().into();
+        Ok(Self {
+            stamp,
+            certificate: Arc::new(chain.leaf),
+            der,
+        })
+    }
 }
 
 /// Says whether the key in a file is the leaf's; one that cannot be read is not.
-fn fits(key: &Path, chain: &Chain) -> bool {
+fn fits(key: &Path, leaf: &[u8]) -> bool {
     let Ok(bytes) = file::read(key, FILE_BYTES_MAX) else {
         return false;
     };
     let Ok(text) = String::from_utf8(bytes) else {
         return false;
     };
-    x509::key::fits(&Secret::new(text), chain.leaf_der()).unwrap_or(false)
+    x509::key::fits(&Secret::new(text), leaf).unwrap_or(false)
 }
 
 /// A certificate file with a whole chain has a few KiB; what has more is something else.

@@ -13,7 +13,7 @@ use crate::facts::{self, called};
 use crate::pem;
 use crate::signature::{self, Failure};
 
-pub use crate::facts::FactsError;
+pub use crate::facts::{FactsError, fingerprint};
 pub use crate::pem::PemError;
 
 /// A leaf certificate, and those that follow it.

@@ -34,17 +34,23 @@ pub(crate) fn facts(
     certificate: &X509Certificate<'_>,
     der: &[u8],
 ) -> Result<Certificate, FactsError> {
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     Ok(Certificate {
         names: names(certificate),
         valid: validity(certificate)?,
         issuer: called(certificate.issuer()),
         serial: serial(certificate.raw_serial()),
-        sha256: Fingerprint(sha256),
+        sha256: fingerprint(der),
         id: authority_key(certificate).map(|key| id(key, certificate.raw_serial())),
         self_signed: self_signed(certificate),
     })
+}
+
+/// Returns the fingerprint of a certificate in DER.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> Fingerprint {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+    Fingerprint(sha256)
 }
 
 /// Returns what people call the bearer of a distinguished name: its common name, else its organisation.

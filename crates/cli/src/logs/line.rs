@@ -76,6 +76,9 @@ impl Visit for Fields {
 
 /// Escapes what would break the line or steer a terminal, and bounds the length.
 fn one_line(value: &str) -> String {
+    if value.len() <= VALUE_BYTES_MAX && !value.chars().any(char::is_control) {
+        return value.to_owned();
+    }
     let mut line = String::new();
     for character in value.chars() {
         if line.len() > VALUE_BYTES_MAX {

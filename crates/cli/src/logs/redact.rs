@@ -9,10 +9,14 @@ use std::borrow::Cow;
 /// Says whether a field's name means that its value is secret.
 #[must_use]
 pub fn is_secret(field: &str) -> bool {
-    let field = field.to_ascii_lowercase();
-    SECRET_FIELDS
-        .iter()
-        .any(|secret| field == *secret || field.ends_with(&format!("_{secret}")))
+    SECRET_FIELDS.iter().any(|secret| {
+        let begin = field.len().checked_sub(secret.len());
+        begin
+            .and_then(|begin| field.split_at_checked(begin))
+            .is_some_and(|(before, end)| {
+                end.eq_ignore_ascii_case(secret) && (before.is_empty() || before.ends_with('_'))
+            })
+    })
 }
 
 /// Leaves out what looks like a secret.
