@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
+use renewal::panel::OnPanel;
 use renewal::plan::{Action, Remembered, Wish, plan};
 use renewal::policy::Policy;
 use renewal::retry::{Attempts, Blame};
@@ -112,6 +113,7 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
         }),
         lineage,
         undeployed: None,
+        panel: OnPanel::No,
         policy: Policy::default(),
         findings: Vec::new(),
     };

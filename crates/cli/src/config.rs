@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::policy::Policy;
+use renewal::policy::{DeadNames, Policy};
 
 use crate::environment::Environment;
 use crate::errors::CommandError;
@@ -220,6 +220,11 @@ impl Config {
                 values::Manage::All => true,
                 values::Manage::Listed => site.is_some(),
                 values::Manage::None => false,
+            },
+            // Whoever lists a name wants it.
+            dead_names: match site.and_then(|site| site.names.as_ref()) {
+                Some(_) => DeadNames::Fail,
+                None => renewal.dead_names,
             },
             listed: site.is_some(),
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use renewal::certificate::{Certificate, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
+use renewal::panel::OnPanel;
 use renewal::policy::Policy;
 use renewal::report::{Outcome, Report, Served, SiteReport};
 use renewal::site::{Current, Listen, Place, Server, Site, Source};
@@ -76,6 +77,7 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
         current,
         lineage: domain,
         undeployed: None,
+        panel: OnPanel::No,
         policy: Policy::default(),
         findings: Vec::new(),
     }

@@ -7,13 +7,17 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use cloudpanel::CloudPanel;
 use nginx::NginxHost;
 use reconcile::world::{Settings, World};
 use renewal::finding::FindingName;
 use renewal::name::Name;
 use renewal::names::Names;
+use renewal::panel::join;
 use renewal::plan::Remembered;
-use renewal::ports::{HistoryEntry, Host as _, Lease as _, LeaseHeld, Look, Memory as _};
+use renewal::ports::{
+    HistoryEntry, Host as _, HostFailure, Lease as _, LeaseHeld, Look, Memory as _, Panel as _,
+};
 use renewal::report::Served;
 use renewal::site::Site;
 use store::{Database, OpenError, RunLock};
@@ -32,6 +36,7 @@ mod users;
 /// The driver's world, made of the real adapters.
 pub struct Wiring {
     host: NginxHost,
+    panel: CloudPanel,
     authority: acme::Authorities,
     preflight: doctor::Preflight,
     memory: Database,
@@ -76,6 +81,7 @@ impl Wiring {
             })?;
         Ok(Self {
             host: NginxHost::new(settings::host(config, roots, names)?),
+            panel: CloudPanel::new(settings::panel(config)),
             authority,
             preflight: doctor::Preflight::new(settings::preflight(config)),
             memory: open(config, clock, access)?,
@@ -100,6 +106,7 @@ impl Wiring {
 
 impl World for Wiring {
     type Host = NginxHost;
+    type Panel = CloudPanel;
     type Authority = acme::Authorities;
     type Preflight = doctor::Preflight;
     type Memory = Database;
@@ -109,6 +116,10 @@ impl World for Wiring {
 
     fn host(&self) -> &NginxHost {
         &self.host
+    }
+
+    fn panel(&self) -> &CloudPanel {
+        &self.panel
     }
 
     fn authority(&self) -> &acme::Authorities {
@@ -151,7 +162,14 @@ pub fn look(config: &Config, clock: SystemClock) -> Result<Look, CommandError> {
         .and_then(|memory| Ok(memory.known()?))
         .unwrap_or_default();
     let host = host(config)?;
-    Ok(runtime()?.block_on(host.look(&known))?)
+    let panel = CloudPanel::new(settings::panel(config));
+    let seen = runtime()?.block_on(async {
+        let look = host.look(&known).await?;
+        Ok::<_, HostFailure>((look, panel.inventory(&known).await))
+    });
+    let (mut look, inventory) = seen?;
+    join(&mut look, inventory, clock.now());
+    Ok(look)
 }
 
 /// Returns what is remembered of all sites.

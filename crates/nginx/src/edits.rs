@@ -290,7 +290,8 @@ fn write(files: Vec<Rewritten>) -> Result<(), EditError> {
     Ok(unsynced.sync()?)
 }
 
-fn sha256(bytes: &[u8]) -> Fingerprint {
+/// Returns what a whole file is.
+pub(crate) fn sha256(bytes: &[u8]) -> Fingerprint {
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     Fingerprint(sha256)

@@ -11,6 +11,7 @@ use renewal::certificate::Fingerprint;
 use renewal::challenge::{Way, listens_on};
 use renewal::deployment::{LinkSwitch, Switch};
 use renewal::name::Name;
+use renewal::panel::PemPair;
 use renewal::ports::{Change, Host, HostFailure, Issued, Known, Look, PresentError, Staged};
 use renewal::report::Served;
 use renewal::secret::Secret;
@@ -32,7 +33,7 @@ use crate::served::{Looker, Target};
 use crate::settings::Settings;
 use crate::together::Together;
 use crate::workers::OldWorkers;
-use crate::{error_logs, keys, look, reload, sites, switches, test};
+use crate::{error_logs, keys, look, projection, reload, sites, switches, test};
 
 /// An nginx with its configuration and its certificates.
 pub struct NginxHost {
@@ -125,10 +126,14 @@ impl NginxHost {
                 Some((certificate, key)),
             ) => {
                 let files = Files { certificate, key };
+                let projected = site.panel.site().map(|panel| &panel.files);
                 let changes = if self.chooses_by_variable(site) {
                     Vec::new()
                 } else {
                     let is_ours = |pair: &Pair| {
+                        if let Some(files) = projected {
+                            return pair.certificate == files.certificate && pair.key == files.key;
+                        }
                         let named = [&pair.certificate, &pair.key];
                         named
                             .iter()
@@ -144,6 +149,11 @@ impl NginxHost {
                         to: version,
                         serves,
                     }),
+                    pair: projected
+                        .map(|files| {
+                            projection::plan(&self.lineages, &site.lineage, version, files)
+                        })
+                        .transpose()?,
                     edits: batch.add(&changes, CERTIFICATE_LINES)?,
                 })
             }
@@ -153,12 +163,14 @@ impl NginxHost {
                 Ok(Switch {
                     domain: site.domain().clone(),
                     links: None,
+                    pair: None,
                     edits: batch.add(&changes, CHALLENGE_LINE)?,
                 })
             }
             (Change::Serve { site, .. }, None) => Ok(Switch {
                 domain: site.domain().clone(),
                 links: None,
+                pair: None,
                 edits: Vec::new(),
             }),
         }
@@ -289,14 +301,23 @@ impl Host for NginxHost {
         self.staged.run(arrival, stage).await
     }
 
+    async fn pair(&self, site: &Site, version: u32) -> Result<PemPair, HostFailure> {
+        let (lineages, lineage) = (Arc::clone(&self.lineages), site.lineage.clone());
+        blocking(move || Ok(archive::pair(&lineages, &lineage, version)?)).await
+    }
+
     async fn prepare(&self, changes: &[Change<'_>]) -> Vec<Result<Switch, HostFailure>> {
         let files: Vec<Option<(PathBuf, PathBuf)>> = changes
             .iter()
             .map(|change| match change {
-                Change::Serve { site, .. } => Some((
-                    self.lineages.link(&site.lineage, Part::Fullchain),
-                    self.lineages.link(&site.lineage, Part::Privkey),
-                )),
+                Change::Serve { site, .. } => Some(match site.panel.site() {
+                    // What the panel's vhost names, and will name again whenever the panel writes it.
+                    Some(panel) => (panel.files.certificate.clone(), panel.files.key.clone()),
+                    None => (
+                        self.lineages.link(&site.lineage, Part::Fullchain),
+                        self.lineages.link(&site.lineage, Part::Privkey),
+                    ),
+                }),
                 Change::Stateless { .. } => None,
             })
             .collect();

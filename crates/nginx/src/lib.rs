@@ -12,6 +12,7 @@
 //! | how are thousands of files looked at? | `near` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
+//! | how are a panel's plain files replaced? | `projection` |
 //! | how are many sites switched over at once? | `switches` |
 //! | how do many writes share the wait for the disk? | `together` |
 //! | does nginx accept it, and is it told? | `test`, `reload` |
@@ -38,6 +39,7 @@ mod lineage;
 mod sites;
 mod keys;
 mod edits;
+mod projection;
 mod switches;
 mod together;
 mod challenge;

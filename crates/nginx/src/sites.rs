@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use renewal::finding::{Finding, FindingName, Severity};
 use renewal::name::Name;
+use renewal::panel::OnPanel;
 use renewal::ports::{Known, Look};
 use renewal::site::{Current, Pair, Server, Site, Source, Undeployed};
 
@@ -118,12 +119,19 @@ fn complete(
     if let (true, Links::Broken(what)) = (is_named, &links) {
         findings.push(broken(what));
     }
-    let current = served_pair(&found.servers).and_then(|pair| {
+    let mut current = served_pair(&found.servers).and_then(|pair| {
         let version = if is_named { links.version() } else { None };
         current(pair, version, certificates, &mut findings)
     });
-    let undeployed = undeployed(&lineage, links.version(), is_named, lineages, certificates)
-        .filter(|undeployed| is_named || is_better(undeployed, current.as_ref()));
+    let copied = links.version().filter(|version| {
+        !is_named && is_copy(&lineage, *version, current.as_ref(), lineages, certificates)
+    });
+    if let Some(current) = &mut current {
+        current.version = current.version.or(copied);
+    }
+    let is_served = is_named || copied.is_some();
+    let undeployed = undeployed(&lineage, links.version(), is_served, lineages, certificates)
+        .filter(|undeployed| is_served || is_better(undeployed, current.as_ref()));
     Site {
         wanted: found.wanted.clone(),
         source: Source::Nginx,
@@ -131,6 +139,7 @@ fn complete(
         current,
         lineage,
         undeployed,
+        panel: OnPanel::No,
         policy: settings.sites.policy_for(domain).clone(),
         findings,
     }
@@ -161,15 +170,32 @@ fn current(
     }
 }
 
+/// Says whether the files that the vhost names hold what the lineage links, as where a panel has it copied.
+fn is_copy(
+    lineage: &str,
+    linked: u32,
+    current: Option<&Current>,
+    lineages: &Lineages,
+    certificates: &mut Certificates<'_>,
+) -> bool {
+    let leaf = lineages.file(lineage, Part::Cert, linked);
+    let key = lineages.file(lineage, Part::Privkey, linked);
+    current.is_some_and(|current| {
+        certificates
+            .pair(&leaf, &key)
+            .is_ok_and(|linked| linked.certificate.sha256 == current.certificate.sha256)
+    })
+}
+
 /// Returns the newest certificate of the lineage that nginx is not told to serve.
 fn undeployed(
     lineage: &str,
     linked: Option<u32>,
-    is_named: bool,
+    is_served: bool,
     lineages: &Lineages,
     certificates: &mut Certificates<'_>,
 ) -> Option<Undeployed> {
-    let version = if is_named {
+    let version = if is_served {
         lineages.newer(lineage, linked)?
     } else {
         // The vhost names another file, so even what is linked is not served.

@@ -1,17 +1,19 @@
 //! How are many sites switched over at once, and back?
 //!
-//! Links go before the vhosts that name them, and the other way round on the way back: whenever nginx reads its
-//! configuration, every file that it names is there.
+//! Links and plain files go before the vhosts that name them, and the other way round on the way back: whenever nginx
+//! reads its configuration, every file that it names is there.
 
-use renewal::deployment::{Edit, LinkSwitch, Switch};
+use renewal::deployment::{Edit, LinkSwitch, PairSwitch, Switch};
 use renewal::ports::HostFailure;
 
 use crate::edits;
 use crate::lineage::{Lineages, links};
+use crate::projection;
 
 /// Makes the switches. Safe to repeat.
 pub(crate) fn make(lineages: &Lineages, switches: &[Switch]) -> Result<(), HostFailure> {
     links::switch(lineages, &links_of(switches))?;
+    projection::switch(lineages, &pairs_of(switches))?;
     Ok(edits::make(&edits_of(switches))?)
 }
 
@@ -24,9 +26,14 @@ pub(crate) fn unmake(lineages: &Lineages, switches: &[Switch]) -> Result<(), Hos
         links.retain(|switch| switch.edits.iter().all(|edit| !left.contains(&edit.file)));
         HostFailure::from(error)
     });
+    let pairs: Vec<&PairSwitch> = links
+        .iter()
+        .filter_map(|switch| switch.pair.as_ref())
+        .collect();
+    let pairs = projection::revert(&pairs).map_err(HostFailure::from);
     let links = links.iter().filter_map(|switch| switch.links.as_ref());
     let links = links::revert(lineages, &links.collect::<Vec<_>>());
-    edits.and(Ok(links?))
+    edits.and(pairs).and(Ok(links?))
 }
 
 /// Forgets what an undo would have needed.
@@ -36,6 +43,16 @@ pub(crate) fn settle(lineages: &Lineages, switches: &[Switch]) {
             tracing::warn!(%error, "what an undo would have needed stays behind");
         }
     }
+    for pair in pairs_of(switches) {
+        if let Err(error) = projection::settle(pair) {
+            tracing::warn!(%error, "what an undo would have needed stays behind");
+        }
+    }
+}
+
+fn pairs_of(switches: &[Switch]) -> Vec<&PairSwitch> {
+    let pairs = switches.iter().filter_map(|switch| switch.pair.as_ref());
+    pairs.collect()
 }
 
 fn links_of(switches: &[Switch]) -> Vec<&LinkSwitch> {

@@ -9,6 +9,7 @@ use rcgen::{
 use renewal::certificate::Certificate;
 use renewal::name::Name;
 use renewal::names::Names;
+use renewal::panel::OnPanel;
 use renewal::policy::Policy;
 use renewal::secret::Secret;
 use renewal::site::{Current, Server, Site, Source};
@@ -78,6 +79,7 @@ pub(crate) fn site(names: &[&str]) -> Site {
         servers: vec![Server::default().into()],
         current: None,
         undeployed: None,
+        panel: OnPanel::No,
         policy: Policy::default(),
         findings: Vec::new(),
     }

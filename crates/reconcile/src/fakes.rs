@@ -14,13 +14,16 @@ use crate::world::{Settings, World};
 
 pub(crate) use self::authority::{Behaviour, FakeAuthority};
 pub(crate) use self::host::FakeHost;
+pub(crate) use self::panel::FakePanel;
 
 mod authority;
 mod host;
+mod panel;
 
 /// The world.
 pub(crate) struct FakeWorld {
     pub(crate) host: FakeHost,
+    pub(crate) panel: FakePanel,
     pub(crate) authority: FakeAuthority,
     pub(crate) memory: store::InMemory,
     pub(crate) clock: FakeClock,
@@ -39,6 +42,7 @@ impl FakeWorld {
         };
         Arc::new(Self {
             host: FakeHost::new(sites, clock.now()),
+            panel: FakePanel::default(),
             authority: FakeAuthority::new(clock),
             memory: store::InMemory::default(),
             clock,
@@ -59,6 +63,7 @@ pub(crate) fn start() -> Timestamp {
 
 impl World for FakeWorld {
     type Host = FakeHost;
+    type Panel = FakePanel;
     type Authority = FakeAuthority;
     type Preflight = FakeHost;
     type Memory = store::InMemory;
@@ -68,6 +73,9 @@ impl World for FakeWorld {
 
     fn host(&self) -> &FakeHost {
         &self.host
+    }
+    fn panel(&self) -> &FakePanel {
+        &self.panel
     }
     fn authority(&self) -> &FakeAuthority {
         &self.authority

@@ -11,6 +11,8 @@ pub mod service;
 
 mod checking;
 mod deploying;
+mod looking;
+mod recording;
 mod ordering;
 mod polling;
 mod recovering;

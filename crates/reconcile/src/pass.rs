@@ -19,8 +19,10 @@ use renewal::ports::{
 use renewal::report::{Outcome, Report, SiteReport};
 use renewal::site::Site;
 
+use crate::looking;
 use crate::ordering::Books;
 use crate::polling;
+use crate::recording;
 use crate::recovering;
 use crate::tally;
 use crate::world::{Stop, World};
@@ -169,7 +171,7 @@ async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
         findings,
         read,
         watched,
-    } = world.host().look(&known).await?;
+    } = looking::look(world, &known).await?;
     let sites = sites.into_iter().map(Arc::new).collect();
     Ok(Seen {
         sites,
@@ -244,12 +246,24 @@ impl Seen {
             self.found(finding);
         }
         if recovered.changed {
-            // Finished deployments change what is linked: look again, or the plan is about yesterday.
-            let again = world.host().look(&self.known).await?;
-            world.memory().remember_seen(&again.read)?;
-            self.sites = again.sites.into_iter().map(Arc::new).collect();
-            self.watched = again.watched;
+            self.look_again(world).await?;
         }
+        let mended = recording::mend(world, &self.sites).await?;
+        for finding in mended.findings {
+            self.found(finding);
+        }
+        if mended.changed {
+            self.look_again(world).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks again after something was changed, or the plan would be about yesterday.
+    async fn look_again<W: World>(&mut self, world: &W) -> Result<(), RunError> {
+        let again = looking::look(world, &self.known).await?;
+        world.memory().remember_seen(&again.read)?;
+        self.sites = again.sites.into_iter().map(Arc::new).collect();
+        self.watched = again.watched;
         Ok(())
     }
 }

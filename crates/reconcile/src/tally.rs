@@ -77,7 +77,10 @@ pub(crate) fn served(report: &mut SiteReport, first: bool, staged: &Staged, serv
     report.findings.retain(|finding| {
         !matches!(
             finding.name,
-            FindingName::LiveLinksBroken | FindingName::KeyDoesNotFit | FindingName::FileNotUsable
+            FindingName::LiveLinksBroken
+                | FindingName::KeyDoesNotFit
+                | FindingName::FileNotUsable
+                | FindingName::PanelDrift
         )
     });
 }

@@ -1,12 +1,14 @@
 //! Everything the driver is wired to.
 
-use renewal::ports::{Authority, Clock, Host, Lease, Memory, Observer, Preflight};
+use renewal::ports::{Authority, Clock, Host, Lease, Memory, Observer, Panel, Preflight};
 use tokio::sync::watch;
 
 /// The ports, together. One value of it is shared by all tasks of a run.
 pub trait World: Send + Sync + 'static {
     /// This host.
     type Host: Host;
+    /// The panel of this host, if it has one.
+    type Panel: Panel;
     /// The CAs.
     type Authority: Authority;
     /// The checks before an order.
@@ -22,6 +24,8 @@ pub trait World: Send + Sync + 'static {
 
     /// Returns this host.
     fn host(&self) -> &Self::Host;
+    /// Returns the panel.
+    fn panel(&self) -> &Self::Panel;
     /// Returns the CAs.
     fn authority(&self) -> &Self::Authority;
     /// Returns the checks before an order.

@@ -39,8 +39,38 @@ pub struct Switch {
     pub domain: Name,
     /// The links to exchange, if a certificate is deployed.
     pub links: Option<LinkSwitch>,
+    /// The plain files to replace, where a panel projects the site's certificate to such.
+    #[serde(default)]
+    pub pair: Option<PairSwitch>,
     /// The vhost files to edit.
     pub edits: Vec<Edit>,
+}
+
+/// A replacement of a key and a certificate that lie in plain files, by a version of the lineage.
+///
+/// Each file is only written while it is what it was when this was worked out, so what somebody else puts there
+/// meanwhile is kept.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct PairSwitch {
+    /// The lineage's folder name.
+    pub lineage: String,
+    /// The version to put there.
+    pub to: u32,
+    /// The private key's file; it goes first.
+    pub key: FileSwitch,
+    /// The file of the leaf and its issuers.
+    pub certificate: FileSwitch,
+}
+
+/// A replacement of one file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FileSwitch {
+    /// The file.
+    pub file: PathBuf,
+    /// What it is before; `None` when it is not there.
+    pub before: Option<Fingerprint>,
+    /// What it is afterwards.
+    pub after: Fingerprint,
 }
 
 /// An exchange of the four links of a lineage.

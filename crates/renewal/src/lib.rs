@@ -22,6 +22,7 @@ pub mod plan;
 pub mod acceptance;
 pub mod challenge;
 pub mod deployment;
+pub mod panel;
 pub mod report;
 pub mod ports;
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::certificate::CertificateId;
 use crate::due::{Due, Reason, due};
 use crate::name::Name;
+use crate::panel;
 use crate::retry::Attempts;
 use crate::site::{Current, Site};
 use crate::suggestion::Suggestion;
@@ -77,6 +78,14 @@ pub enum SkipReason {
         "it has a certificate that browsers trust, which one of the staging CA must not replace"
     )]
     TrustedAlready,
+    /// CloudPanel says that somebody imported its certificate.
+    #[error(
+        "its certificate was imported into CloudPanel, so it is only watched; a [[site]] of its own lets clpctl renew it"
+    )]
+    Imported,
+    /// CloudPanel's record of it cannot be read now.
+    #[error("CloudPanel's database cannot be read, so what it says of the site is not known")]
+    PanelUnreadable,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -141,6 +150,9 @@ fn decide<'a>(
     let item = |action, due| Item { site, action, due };
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
+    }
+    if let Some(why) = panel::watched(site) {
+        return item(Action::Skip(why), due);
     }
     let staging = site.policy.ca.is_staging();
     let trusted = site.current.as_ref().filter(|current| {

@@ -18,6 +18,8 @@ pub struct Policy {
     pub http01: Http01Mode,
     /// How long before its end a certificate is renewed; `None` follows the CA or the life's length.
     pub before_expiry: Option<SignedDuration>,
+    /// What becomes of a name that no CA could prove any more.
+    pub dead_names: DeadNames,
     /// Whether clpctl renews the site, or only watches it.
     pub managed: bool,
     /// Whether the configuration has a `[[site]]` for it, so that it gets even its first certificate unasked.
@@ -32,6 +34,7 @@ impl Default for Policy {
             key_type: KeyType::default(),
             http01: Http01Mode::default(),
             before_expiry: None,
+            dead_names: DeadNames::default(),
             managed: true,
             listed: false,
         }
@@ -82,4 +85,15 @@ pub enum Http01Mode {
     Webroot,
     /// By a listener of our own.
     Standalone,
+}
+
+/// What becomes of a name that no CA could prove any more.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeadNames {
+    /// It is left out of the next certificate, and that is said.
+    #[default]
+    Drop,
+    /// It makes the renewal fail.
+    Fail,
 }

@@ -12,6 +12,7 @@ pub use self::memory::{
     HistoryEntry, Lease, LeaseHeld, Memory, MemoryFailure, Note, OpenOrder, Progress,
 };
 pub use self::observer::{Event, Observer};
+pub use self::panel::{Panel, RecordChange};
 pub use self::preflight::Preflight;
 
 mod authority;
@@ -19,4 +20,5 @@ mod clock;
 mod host;
 mod memory;
 mod observer;
+mod panel;
 mod preflight;

@@ -10,6 +10,7 @@ use crate::certificate::Certificate;
 use crate::finding::Finding;
 use crate::name::Name;
 use crate::names::Names;
+use crate::panel::OnPanel;
 use crate::policy::Policy;
 
 /// One nginx virtual host that people visit.
@@ -27,6 +28,8 @@ pub struct Site {
     pub lineage: String,
     /// A newer member of the lineage that was obtained and is not linked yet.
     pub undeployed: Option<Undeployed>,
+    /// What CloudPanel has to do with it.
+    pub panel: OnPanel,
     /// The settings that apply to it.
     pub policy: Policy,
     /// What is wrong or risky about it, seen while looking.
@@ -46,12 +49,14 @@ impl Site {
         self.servers.first().map(|server| &server.place)
     }
 
-    /// Returns the document root of the first server block that has one.
+    /// Returns the document root: the panel's, else that of the first server block that has one.
     #[must_use]
     pub fn document_root(&self) -> Option<&PathBuf> {
-        self.servers
-            .iter()
-            .find_map(|server| server.document_root.as_ref())
+        let of_panel = self.panel.site().map(|panel| &panel.document_root);
+        of_panel.or_else(|| {
+            let mut servers = self.servers.iter();
+            servers.find_map(|server| server.document_root.as_ref())
+        })
     }
 
     /// Returns every address on which the site speaks TLS, once each.

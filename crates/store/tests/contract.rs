@@ -142,6 +142,7 @@ fn deployment(domain: &str) -> Deployment {
     Deployment {
         switches: vec![Switch {
             domain: name(domain),
+            pair: None,
             links: Some(LinkSwitch {
                 lineage: domain.to_owned(),
                 from: None,

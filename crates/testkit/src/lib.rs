@@ -12,6 +12,7 @@
 //! | [`certbot`] | a lineage as the real certbot makes it |
 //! | [`lineage`] | a lineage as certbot leaves it, made in a millisecond |
 //! | [`certificate`] | a practice CA, self-signed certificates, with any dates |
+//! | [`panel`] | CloudPanel's database, and what the panel would do with it |
 //! | [`openssl`] | a second opinion on certificates, keys and what a server serves |
 //!
 //! A test of the program, from end to end:
@@ -46,6 +47,7 @@ pub mod host;
 pub mod lineage;
 pub mod nginx;
 pub mod openssl;
+pub mod panel;
 pub mod pebble;
 pub mod port;
 pub mod program;

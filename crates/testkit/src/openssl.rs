@@ -76,6 +76,25 @@ pub fn x509(certificate: &Path, options: &[&str]) -> String {
     program.run().expect_ok()
 }
 
+/// Returns when the certificate in a PEM text ends, as `2026-12-01 09:00:00` in UTC.
+///
+/// # Panics
+///
+/// When openssl cannot read it.
+#[must_use]
+pub fn end(pem: &str) -> String {
+    let printed = Program::new("openssl")
+        .args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601"])
+        .input(pem)
+        .run()
+        .expect_ok();
+    let (_, date) = printed
+        .trim()
+        .split_once('=')
+        .expect("openssl prints a date after an equals sign");
+    date.trim_end_matches('Z').to_owned()
+}
+
 /// Returns the SHA-256 of the leaf that a server serves for the name, in lower-case hexadecimal; `None` when it
 /// refuses the handshake or nobody listens.
 ///

@@ -5,6 +5,7 @@ use renewal::names::Names;
 use renewal::secret::Secret;
 
 use crate::key::{self, KeyError};
+use crate::pem;
 
 /// Makes a certificate request (PKCS #10) in DER, for `names` and signed by `key`.
 ///
@@ -30,4 +31,13 @@ pub fn request(key: &Secret, names: &Names) -> Result<Vec<u8>, KeyError> {
         .serialize_request(&pair)
         .map_err(|_| KeyError::Request)?;
     Ok(request.der().to_vec())
+}
+
+/// Makes the same request as PEM, for those who keep it as text.
+///
+/// # Errors
+///
+/// As [`request`].
+pub fn request_pem(key: &Secret, names: &Names) -> Result<String, KeyError> {
+    Ok(pem::encode("CERTIFICATE REQUEST", &request(key, names)?))
 }

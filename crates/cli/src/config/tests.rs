@@ -267,6 +267,7 @@ fn a_site() {
                 before_expiry: Some(
                     864000s,
                 ),
+                dead_names: Fail,
                 managed: true,
                 listed: true,
             },
@@ -280,6 +281,7 @@ fn a_site() {
                 key_type: EcdsaP256,
                 http01: Auto,
                 before_expiry: None,
+                dead_names: Drop,
                 managed: false,
                 listed: false,
             },

@@ -1,6 +1,9 @@
 //! What does each adapter need to know of the configuration?
 
+use std::path::Path;
+
 use renewal::names::Names;
+use renewal::policy::DeadNames;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::Config;
@@ -79,6 +82,16 @@ pub(super) fn host(
     })
 }
 
+/// What the panel's adapter needs to know; `None` when there is no panel to be looked for.
+pub(super) fn panel(config: &Config) -> Option<cloudpanel::Settings> {
+    let nginx = config.nginx.config.parent();
+    Some(cloudpanel::Settings::at(
+        config.host.cloudpanel_database.clone()?,
+        nginx.unwrap_or(Path::new("/etc/nginx")).to_owned(),
+        config.paths.state.join("cloudpanel"),
+    ))
+}
+
 fn owner(owner: &Owner) -> Result<nginx::Owner, CommandError> {
     match owner {
         Owner::Auto => Ok(nginx::Owner::DocumentRoot),
@@ -105,7 +118,9 @@ fn sites(config: &Config, names: Option<&Names>) -> nginx::Sites {
     if let Some(names) = names {
         let domain = names.domain();
         listed.retain(|listed| listed.domain != *domain);
-        let policy = config.policy_for(domain);
+        let mut policy = config.policy_for(domain);
+        // Whoever names a name wants it.
+        policy.dead_names = DeadNames::Fail;
         listed.push(nginx::Listed {
             domain: domain.clone(),
             names: Some(names.clone()),

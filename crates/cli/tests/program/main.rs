@@ -26,6 +26,7 @@ mod renewing;
 mod bad_input;
 mod listing;
 mod lock;
+mod panel;
 mod logs;
 mod service;
 mod units;

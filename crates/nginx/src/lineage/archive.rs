@@ -2,13 +2,17 @@
 //!
 //! Checked before anything is written. Then the four files are written once, synced, and never changed; nothing
 //! that nginx reads is touched. The same leaf gets the same version, so that a crash half way costs nothing.
+//!
+//! Where a panel projects certificates to plain files, the pair that somebody else obtained is kept as a version first:
+//! it is replaced there soon, and may be wanted back.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use renewal::acceptance::{Candidate, Rejection, accept};
 use renewal::finding::{Finding, FindingName};
+use renewal::panel::PemPair;
 use renewal::ports::{HostFailure, Issued, Staged};
 use renewal::secret::Secret;
 use renewal::site::Site;
@@ -87,24 +91,41 @@ pub(crate) fn stage(
     roots: &[CertificateDer<'static>],
     arrivals: &[Arrival],
 ) -> Vec<Result<Staged, HostFailure>> {
+    let kept = keep_others(lineages, arrivals);
     let mut unsynced = Unsynced::default();
     let drafts: Vec<Result<Draft, StageError>> = arrivals
         .iter()
-        .map(|arrival| {
+        .zip(kept)
+        .map(|(arrival, kept)| {
+            kept?;
             let chain = choose(roots, arrival)?;
-            Ok(Draft::write(lineages, arrival, chain, &mut unsynced)?)
+            let Arrival { site, key, .. } = arrival;
+            let moved = Some(arrival.kept.as_path());
+            Ok(Draft::write(
+                lineages,
+                &site.lineage,
+                key,
+                moved,
+                chain,
+                &mut unsynced,
+            )?)
         })
         .collect();
     let written = unsynced.sync();
     let mut unsynced = Unsynced::default();
     let staged: Vec<Result<Staged, HostFailure>> = drafts
         .into_iter()
-        .map(|draft| {
+        .zip(arrivals)
+        .map(|(draft, arrival)| {
             let draft = draft?;
             if let Err(error) = &written {
                 return Err(HostFailure(error.finding()));
             }
-            Ok(draft.put_in_place(lineages, &mut unsynced)?)
+            let mut staged = draft.put_in_place(lineages, &mut unsynced)?;
+            if let Some(panel) = arrival.site.panel.site() {
+                staged.path.clone_from(&panel.files.certificate);
+            }
+            Ok(staged)
         })
         .collect();
     match unsynced.sync() {
@@ -116,6 +137,66 @@ pub(crate) fn stage(
     }
 }
 
+/// Returns a version as text.
+pub(crate) fn pair(lineages: &Lineages, lineage: &str, version: u32) -> Result<PemPair, FileError> {
+    let read = |part| {
+        let content = file::read(&lineages.file(lineage, part, version), FILE_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    };
+    Ok(PemPair {
+        key: Secret::new(read(Part::Privkey)?),
+        leaf: read(Part::Cert)?,
+        issuers: read(Part::Chain)?,
+    })
+}
+
+/// Keeps the pairs of other CAs' making that a panel projects; one answer per arrival, in order.
+fn keep_others(lineages: &Lineages, arrivals: &[Arrival]) -> Vec<Result<(), StageError>> {
+    let keep = |arrival: &Arrival| {
+        let Some((chain, key)) = of_others(lineages, arrival) else {
+            return Ok(());
+        };
+        let mut unsynced = Unsynced::default();
+        let draft = Draft::write(
+            lineages,
+            &arrival.site.lineage,
+            &key,
+            None,
+            chain,
+            &mut unsynced,
+        )?;
+        unsynced.sync()?;
+        let mut unsynced = Unsynced::default();
+        draft.put_in_place(lineages, &mut unsynced)?;
+        Ok(unsynced.sync()?)
+    };
+    arrivals.iter().map(keep).collect()
+}
+
+/// Returns the pair that is projected and stands in no version; none that is self-signed or broken, which nobody wants
+/// back.
+fn of_others(lineages: &Lineages, arrival: &Arrival) -> Option<(Chain, Secret)> {
+    let site = &arrival.site;
+    let files = &site.panel.site()?.files;
+    let current = site.current.as_ref()?;
+    let others = current.version.is_none()
+        && current.key_fits
+        && !current.certificate.self_signed
+        && current.path == files.certificate;
+    if !others {
+        return None;
+    }
+    let chain = Chain::read(&file::read(&files.certificate, FILE_BYTES_MAX).ok()?).ok()?;
+    let key = String::from_utf8(file::read(&files.key, FILE_BYTES_MAX).ok()?).ok()?;
+    let leaf = chain.leaf_pem();
+    let mut versions = lineages.versions(&site.lineage).into_iter();
+    let known = versions.any(|version| {
+        let path = lineages.file(&site.lineage, Part::Cert, version);
+        matches!(file::holds(&path, leaf.as_bytes()), Ok(Some(true)))
+    });
+    (!known).then(|| (chain, Secret::new(key)))
+}
+
 /// A version whose missing files lie beside their places.
 struct Draft {
     lineage: String,
@@ -125,14 +206,16 @@ struct Draft {
 }
 
 impl Draft {
+    /// Writes what is missing beside its place; the key's file may be there already, as `moved`.
     fn write(
         lineages: &Lineages,
-        arrival: &Arrival,
+        lineage: &str,
+        key: &Secret,
+        moved: Option<&Path>,
         chain: Chain,
         unsynced: &mut Unsynced,
     ) -> Result<Self, FileError> {
-        let Arrival { site, key, .. } = arrival;
-        let lineage = site.lineage.clone();
+        let lineage = lineage.to_owned();
         let folder = lineages.archive().join(&lineage);
         file::make_folders(lineages.archive(), ARCHIVE_MODE, unsynced)?;
         file::make_folders(&folder, FOLDER_MODE, unsynced)?;
@@ -160,7 +243,9 @@ impl Draft {
             let (path, content) = (lineages.file(&lineage, part, version), content(part));
             // The key's file is moved and not copied. It goes last: until then the order can be taken up with it.
             let adopted = match part {
-                Part::Privkey => Beside::adopt(&arrival.kept, &path, content.as_bytes()),
+                Part::Privkey => {
+                    moved.and_then(|kept| Beside::adopt(kept, &path, content.as_bytes()))
+                }
                 Part::Cert | Part::Chain | Part::Fullchain => None,
             };
             missing.push(match adopted {
@@ -253,6 +338,9 @@ fn check(
     })?;
     Ok(chain)
 }
+
+/// A certificate file with a whole chain has a few KiB; what has more is something else.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// As certbot makes `archive/`: for root alone.
 const ARCHIVE_MODE: u32 = 0o700;

@@ -12,6 +12,7 @@ use renewal::deployment::{LinkSwitch, Switch};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::names::Names;
+use renewal::panel::{OnPanel, PemPair};
 use renewal::policy::{Http01Mode, Policy};
 use renewal::ports::{
     Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged,
@@ -166,6 +167,7 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),
+        panel: OnPanel::No,
         policy: Policy {
             http01: state.http01,
             ..Policy::default()
@@ -243,6 +245,16 @@ impl Host for FakeHost {
         })
     }
 
+    async fn pair(&self, site: &Site, version: u32) -> Result<PemPair, HostFailure> {
+        let state = lock(&self.state);
+        let one = &state.lineages[site.domain().as_str()].versions[&version];
+        Ok(PemPair {
+            key: Secret::new("key".to_owned()),
+            leaf: one.serial.clone(),
+            issuers: String::new(),
+        })
+    }
+
     async fn prepare(&self, changes: &[Change<'_>]) -> Vec<Result<Switch, HostFailure>> {
         let state = lock(&self.state);
         let prepare = |change: &Change<'_>| match change {
@@ -258,11 +270,13 @@ impl Host for FakeHost {
                     to: *version,
                     serves: *serves,
                 }),
+                pair: None,
                 edits: Vec::new(),
             },
             Change::Stateless { site, .. } => Switch {
                 domain: site.domain().clone(),
                 links: None,
+                pair: None,
                 edits: Vec::new(),
             },
         };

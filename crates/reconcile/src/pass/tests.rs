@@ -14,6 +14,7 @@ use crate::fakes::{Behaviour, FakeWorld, lock};
 use crate::pass::{Pass, Request, RunError, run};
 use crate::world::{Ending, Stop};
 
+mod panel;
 mod without_nginx;
 
 async fn pass(world: &Arc<FakeWorld>, request: &Request) -> Pass {

@@ -338,7 +338,9 @@ impl<W: World> Work<W> {
             }
             succeeded.push((due, staged, served));
         }
-        self.succeeded(succeeded, reports);
+        self.succeeded(&succeeded, reports);
+        // Last of all: what is served is the truth, and a record that is behind is mended by the next run.
+        self.record(&succeeded, reports).await;
     }
 
     async fn withdraw_left_behind(&self, reports: &[SiteReport]) {

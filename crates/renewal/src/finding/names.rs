@@ -75,6 +75,7 @@ finding_names! {
     CaaForbidsMethod "caa-forbids-method" Fatal "a CAA record forbids this challenge",
     CaaMalformed "caa-malformed" Warning "a CAA record cannot be understood",
     NameNotPublic "name-not-public" Error "no CA can issue for this name",
+    NameLeftOut "name-left-out" Error "a name was left out of the site's certificate",
     NameNotAllowed "name-not-allowed" Fatal "the CA refuses this name",
     ChallengeForbidden "challenge-forbidden" Fatal "the challenge is answered with 403",
     ChallengeNotFound "challenge-not-found" Fatal "the challenge is answered with 404",
@@ -98,6 +99,7 @@ finding_names! {
     ChainIncomplete "chain-incomplete" Error "a certificate chain lacks a link",
     CertificateExpired "certificate-expired" Error "the certificate has expired",
     CertificateSelfSigned "certificate-self-signed" Warning "the certificate is self-signed",
+    CertificateEndsSoon "certificate-ends-soon" Warning "a certificate that nobody renews ends soon",
     CertificateRejected "certificate-rejected" Error "the CA sent a certificate that must not be deployed",
     CaUnreachable "ca-unreachable" Fatal "the CA cannot be reached",
     CaNotTrusted "ca-not-trusted" Fatal "the CA's own certificate is not trusted",
@@ -109,6 +111,10 @@ finding_names! {
     ClockWrong "clock-wrong" Fatal "this host's clock is wrong",
     ServiceNotRunning "service-not-running" Warning "the scheduler does not run",
     AnotherRunHoldsTheLock "another-run-holds-the-lock" Fatal "another run is at work",
+    PanelUnreadable "panel-unreadable" Error "CloudPanel's database cannot be read",
+    PanelNotWritten "panel-not-written" Error "what is served could not be written into CloudPanel's database",
+    PanelSchemaUnknown "panel-schema-unknown" Warning "CloudPanel's database has a form that clpctl does not know",
+    PanelDrift "panel-drift" Warning "CloudPanel's record of a certificate is not what is on disk",
     OtherClientActive "other-client-active" Warning "another ACME client renews the same names",
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::certificate::{Certificate, CertificateId, Fingerprint};
 use crate::name::Name;
 use crate::names::Names;
+use crate::panel::OnPanel;
 use crate::plan::{Action, Remembered, Wish, plan};
 use crate::policy::{Ca, Policy};
 use crate::retry::{Attempts, Blame};
@@ -91,6 +92,7 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
             path: "/live/x/fullchain.pem".into(),
             version: 2,
         }),
+        panel: OnPanel::No,
         policy: Policy {
             managed: note(notes, "unmanaged").is_none(),
             listed: note(notes, "listed").is_some(),

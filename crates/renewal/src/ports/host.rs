@@ -13,6 +13,7 @@ use crate::challenge::Way;
 use crate::deployment::Switch;
 use crate::finding::Finding;
 use crate::name::Name;
+use crate::panel::PemPair;
 use crate::ports::{Issued, PresentError};
 use crate::report::Served;
 use crate::secret::Secret;
@@ -42,6 +43,9 @@ pub trait Host: Send + Sync {
 
     /// Checks what the CA sent and writes it to `archive/` as the next version; forgets the kept key.
     ///
+    /// Where a panel projects another CA's certificate to plain files, that is kept as a version before, so that it can be
+    /// served again.
+    ///
     /// MUST NOT touch anything that nginx reads. Safe to repeat: the same leaf gets the same version.
     fn stage(
         &self,
@@ -50,6 +54,13 @@ pub trait Host: Send + Sync {
         issued: &Issued,
         now: Timestamp,
     ) -> impl Future<Output = Result<Staged, HostFailure>> + Send;
+
+    /// Returns a version of the site's lineage as text.
+    fn pair(
+        &self,
+        site: &Site,
+        version: u32,
+    ) -> impl Future<Output = Result<PemPair, HostFailure>> + Send;
 
     /// Works out what each change takes, without making it; one answer per change, in order.
     fn prepare(

@@ -15,6 +15,8 @@ use crate::program::{self, Output, Program};
 pub struct Clpctl {
     program: PathBuf,
     host: PathBuf,
+    /// What it is started by, with its own arguments.
+    inside: Vec<String>,
     env: Vec<(String, String)>,
     limit: Duration,
 }
@@ -32,6 +34,7 @@ impl Clpctl {
         Self {
             program,
             host,
+            inside: Vec::new(),
             env: Vec::new(),
             limit: LIMIT,
         }
@@ -41,6 +44,13 @@ impl Clpctl {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has it started by another program, such as `unshare --mount`.
+    #[must_use]
+    pub fn inside(mut self, words: &[&str]) -> Self {
+        self.inside = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -80,10 +90,11 @@ impl Clpctl {
     fn program(&self, args: &[&str]) -> Program {
         let mut config = std::ffi::OsString::from("--config=");
         config.push(config_of(&self.host));
-        let program = Program::new(&self.program)
-            .arg(config)
-            .args(args)
-            .limit(self.limit);
+        let program = match self.inside.split_first() {
+            None => Program::new(&self.program),
+            Some((first, rest)) => Program::new(first).args(rest).arg(&self.program),
+        };
+        let program = program.arg(config).args(args).limit(self.limit);
         let program = program.folder(&self.host).env("HOME", &self.host);
         self.env
             .iter()

@@ -1,7 +1,7 @@
 //! Which words does a setting take, when only some make sense?
 
 use renewal::certificate::KeyType;
-use renewal::policy::Http01Mode;
+use renewal::policy::{DeadNames, Http01Mode};
 use toml::de::DeValue;
 
 use super::{Value, cut, expected, quote};
@@ -77,6 +77,7 @@ macro_rules! choice {
 }
 
 choice! {
+    DeadNames, "drop or fail", ["drop" => DeadNames::Drop, "fail" => DeadNames::Fail];
     KeyType, "one of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096", [
         "ecdsa-p256" => KeyType::EcdsaP256, "ecdsa-p384" => KeyType::EcdsaP384, "rsa-2048" => KeyType::Rsa2048,
         "rsa-3072" => KeyType::Rsa3072, "rsa-4096" => KeyType::Rsa4096,

@@ -7,6 +7,7 @@ use renewal::retry::Attempts;
 
 use super::{Due, Work};
 use crate::ordering::forgot;
+use crate::recording::record;
 use crate::tally::{self, Failure};
 use crate::world::World;
 
@@ -14,11 +15,11 @@ impl<W: World> Work<W> {
     /// Takes in that these sites' new certificates are served.
     pub(super) fn succeeded(
         &self,
-        served: Vec<(Due, Staged, Vec<Served>)>,
+        served: &[(Due, Staged, Vec<Served>)],
         reports: &mut [SiteReport],
     ) {
         let mut history = Vec::new();
-        for (due, staged, seen) in &served {
+        for (due, staged, seen) in served {
             let report = &mut reports[due.index];
             let first = due
                 .site
@@ -41,9 +42,29 @@ impl<W: World> Work<W> {
         );
         if let Err(error) = self.world.memory().note(&notes) {
             let findings = forgot(error).findings;
-            for (due, ..) in &served {
+            for (due, ..) in served {
                 reports[due.index].findings.extend(findings.clone());
             }
+        }
+    }
+
+    /// Has what these sites serve now recorded by the panel, where there is one.
+    pub(super) async fn record(
+        &self,
+        served: &[(Due, Staged, Vec<Served>)],
+        reports: &mut [SiteReport],
+    ) {
+        let each: Vec<_> = served
+            .iter()
+            .map(|(due, staged, _)| (&*due.site, staged.version, &staged.certificate))
+            .collect();
+        let said = record(&*self.world, &each).await;
+        for ((due, ..), findings) in served.iter().zip(said) {
+            for finding in &findings {
+                let about = Some(due.site.domain());
+                self.world.observer().saw(Event::Found(about, finding));
+            }
+            reports[due.index].findings.extend(findings);
         }
     }
 
