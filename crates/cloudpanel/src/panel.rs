@@ -156,3 +156,6 @@ fn prepare(settings: &Settings, now: Timestamp) -> Result<(Writing, Result<(), S
     tracing::debug!(copy = %copy.display(), "CloudPanel's database was copied");
     Ok((writing, form.certificates))
 }
+
+#[cfg(test)]
+mod tests;
