@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
 use renewal::challenge::{Probe, Way, listens_on, ways, ways_without_nginx};
+use renewal::dead_names::Stumbled;
 use renewal::finding::{Finding, FindingName};
 use renewal::policy::Http01Mode;
 use renewal::ports::{Host as _, Preflight as _};
-use renewal::site::Site;
+use renewal::site::{Site, Source};
 
 use crate::world::World;
 
@@ -18,6 +19,8 @@ pub(crate) enum Checked {
     Works(Way),
     /// None works yet; the line could be inserted. Holds what the other ways stumbled over.
     NeedsLine(Vec<Finding>),
+    /// This way works for the site's domain, and for these names none does.
+    Partly(Way, Vec<Stumbled>),
     /// None works; holds why, the cause first.
     Hopeless(Vec<Finding>),
 }
@@ -44,6 +47,7 @@ pub(crate) async fn check<W: World>(
     let settings = world.settings();
     let port = settings.http_port;
     let mut stumbled: Vec<Finding> = Vec::new();
+    let mut partly = None;
     let ways = match possible {
         Possible::ByNginx { line_may_help } => {
             ways(site, port, thumbprint, settings.edit && line_may_help)
@@ -58,20 +62,34 @@ pub(crate) async fn check<W: World>(
         match probe(world, site, way, thumbprint).await {
             Ok(()) if way == Way::InsertStateless => return Checked::Works(Way::Stateless),
             Ok(()) => return Checked::Works(way),
-            // The first way is the one people set up: what stops it is the cause.
-            Err(findings) if stumbled.is_empty() => stumbled = findings,
-            Err(_) => {}
+            Err(names) => {
+                // The first way is the one people set up: what stops it is the cause.
+                if stumbled.is_empty() {
+                    stumbled = all(&names);
+                }
+                let domain_came_through = names.iter().all(|(name, _)| name != site.domain());
+                if partly.is_none() && domain_came_through && way != Way::InsertStateless {
+                    partly = Some((way, names));
+                }
+            }
         }
+    }
+    // Where the domain is answered by the panel's own vhost, a line of ours would do nothing for an alias.
+    if let (Some((way, names)), Source::Cloudpanel) = (&partly, site.source) {
+        return Checked::Partly(*way, names.clone());
     }
     if ways.contains(&Way::InsertStateless)
         && stumbled.iter().all(|finding| finding.name.line_may_cure())
     {
         return Checked::NeedsLine(stumbled);
     }
+    if let Some((way, names)) = partly {
+        return Checked::Partly(way, names);
+    }
     if ways.is_empty() {
         // Nothing of ours answers; what the CA would see all the same is the cause.
         let seen = probe(world, site, Way::InsertStateless, thumbprint).await;
-        stumbled = seen.err().unwrap_or_default();
+        stumbled = all(&seen.err().unwrap_or_default());
         stumbled.push(no_way(site, port, settings.edit));
     }
     Checked::Hopeless(stumbled)
@@ -81,13 +99,13 @@ pub(crate) async fn check<W: World>(
 ///
 /// # Errors
 ///
-/// What the CA would stumble over, the cause first.
+/// What the CA would stumble over for each name that does not come through, the cause first.
 pub(crate) async fn probe<W: World>(
     world: &W,
     site: &Site,
     way: Way,
     thumbprint: &str,
-) -> Result<(), Vec<Finding>> {
+) -> Result<(), Vec<Stumbled>> {
     // Made before the stream is: a closure inside it would have to work for every lifetime.
     let probes: Vec<_> = site
         .wanted
@@ -96,7 +114,7 @@ pub(crate) async fn probe<W: World>(
             let token = probe_token(name.as_str());
             let expected = format!("{token}.{thumbprint}");
             if let Err(error) = world.host().present(site, way, &token, &expected).await {
-                return Err(vec![error.0]);
+                return Err((name.clone(), vec![error.0]));
             }
             let probe = Probe {
                 name: name.clone(),
@@ -105,23 +123,27 @@ pub(crate) async fn probe<W: World>(
             };
             let reached = world.preflight().probe(&probe).await;
             world.host().withdraw(site, way, &probe.token).await;
-            reached.map(|_| ())
+            reached
+                .map(|_| ())
+                .map_err(|findings| (name.clone(), findings))
         })
         .collect();
     let results: Vec<_> = futures_util::stream::iter(probes)
         .buffer_unordered(PROBES_AT_ONCE)
         .collect()
         .await;
-    let findings: Vec<Finding> = results
-        .into_iter()
-        .filter_map(Result::err)
-        .flatten()
-        .collect();
-    if findings.is_empty() {
+    let stumbled: Vec<Stumbled> = results.into_iter().filter_map(Result::err).collect();
+    if stumbled.is_empty() {
         Ok(())
     } else {
-        Err(findings)
+        Err(stumbled)
     }
+}
+
+/// Returns the findings about all names.
+pub(crate) fn all(stumbled: &[Stumbled]) -> Vec<Finding> {
+    let findings = stumbled.iter().flat_map(|(_, findings)| findings);
+    findings.cloned().collect()
 }
 
 /// Makes a token that no CA and no other probe uses.

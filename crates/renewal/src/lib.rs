@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod plan;
 pub mod acceptance;
 pub mod challenge;
+pub mod dead_names;
 pub mod deployment;
 pub mod panel;
 pub mod report;

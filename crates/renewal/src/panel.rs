@@ -30,7 +30,7 @@ pub use self::stand::{Stand, is_news, stand};
 
 mod join;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod stand;
 
 /// What the panel's record says of the whole host.

@@ -7,10 +7,11 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use crate::certificate::CertificateId;
+use crate::certificate::{Certificate, CertificateId};
 use crate::due::{Due, Reason, due};
 use crate::name::Name;
 use crate::panel;
+use crate::policy::DeadNames;
 use crate::retry::Attempts;
 use crate::site::{Current, Site};
 use crate::suggestion::Suggestion;
@@ -230,8 +231,21 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
 fn deployable(site: &Site, now: Timestamp) -> Option<u32> {
     let undeployed = site.undeployed.as_ref()?;
     let certificate = &undeployed.certificate;
-    let good = certificate.valid.contains(now) && certificate.missing(&site.wanted).is_none();
+    let whole = certificate.missing(&site.wanted).is_none() || was_narrowed(site, certificate);
+    let good = certificate.valid.contains(now) && whole;
     good.then_some(undeployed.version)
+}
+
+/// Says whether it lacks only names that were left out because they were dead when it was ordered: those that
+/// nobody wants but the certificate before.
+fn was_narrowed(site: &Site, certificate: &Certificate) -> bool {
+    let Some(current) = &site.current else {
+        return false;
+    };
+    site.policy.dead_names == DeadNames::Drop
+        && certificate.covers(site.domain())
+        && current.certificate.valid.start() < certificate.valid.start()
+        && current.certificate.missing(&site.wanted).is_none()
 }
 
 #[cfg(test)]

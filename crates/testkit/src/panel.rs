@@ -11,8 +11,10 @@ pub use host::{CLP, PanelHost, PanelSite};
 pub use vhost::Shape;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::certificate::Pair;
 use crate::openssl;
@@ -44,6 +46,19 @@ CREATE TABLE notification (
 #[derive(Clone, Debug)]
 pub struct PanelDatabase {
     path: PathBuf,
+}
+
+/// Somebody who holds the database.
+#[derive(Debug)]
+pub struct Holder {
+    child: Child,
+    _input: ChildStdin,
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        crate::program::kill(&mut self.child);
+    }
 }
 
 /// What the panel knows of a site.
@@ -111,6 +126,35 @@ impl PanelDatabase {
             .input(format!(".timeout 10000\n{statements}"))
             .run();
         output.expect_ok().trim_end().to_owned()
+    }
+
+    /// Has somebody else hold the database, reading included, until what is returned is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When `sqlite3` is not there, or does not get hold of it.
+    #[must_use]
+    #[track_caller]
+    pub fn hold(&self) -> Holder {
+        let mut child = Command::new("sqlite3")
+            .arg("-batch")
+            .arg(&self.path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sqlite3 can be started; install the package sqlite3");
+        let mut input = child.stdin.take().expect("it was asked for");
+        input
+            .write_all(b".timeout 10000\nBEGIN EXCLUSIVE;\nSELECT 'held';\n")
+            .expect("sqlite3 reads what it is told");
+        let mut said = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("it was asked for"));
+        output.read_line(&mut said).expect("sqlite3 answers");
+        assert_eq!(said.trim(), "held");
+        Holder {
+            child,
+            _input: input,
+        }
     }
 
     /// Adds a site with its first certificate, of this type; it is the active one.

@@ -139,13 +139,19 @@ pub fn row<'a>(item: &Item<'a>, remembered: Option<&Remembered>, now: Timestamp)
         source: site.source,
         vhost: site.vhost().map(|place| place.file.display().to_string()),
         document_root: site.document_root().map(|root| root.display().to_string()),
-        managed: site.policy.managed,
+        managed: site.policy.managed && !imported(&item.action),
         state: state(site, &item.action, remembered, now),
         days_left: current.map(|current| when::days_left(current.certificate.valid.end(), now)),
-        due_at: (site.policy.managed && !unasked(&item.action)).then_some(item.due.at),
+        due_at: (site.policy.managed && !unasked(&item.action) && !imported(&item.action))
+            .then_some(item.due.at),
         certificate: current
             .map(|current| CertificateDocument::new(&current.certificate, &current.path)),
     }
+}
+
+/// Says whether somebody imported its certificate into CloudPanel, so that it is only watched.
+fn imported(action: &Action) -> bool {
+    matches!(action, Action::Skip(SkipReason::Imported))
 }
 
 /// Says whether the site waits for somebody to ask for its first certificate.

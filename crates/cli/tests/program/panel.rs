@@ -11,12 +11,31 @@ use testkit::panel::{CLP, PanelHost, PanelSite, Shape};
 use crate::answer::Answer;
 use crate::practice::Practice;
 
+mod bad;
+mod drift;
+mod names;
+
 /// Runs the program with `--json` and reads what it answers.
 #[track_caller]
 fn ask(panel: &PanelHost, words: &[&str]) -> Answer {
     let mut words = words.to_vec();
     words.push("--json");
     Answer::read(&panel.clpctl(env!("CARGO_BIN_EXE_clpctl")).run(&words))
+}
+
+/// Returns what is found about the panel's part in a site.
+#[track_caller]
+fn panel_findings(panel: &PanelHost, domain: &str) -> String {
+    let shown = ask(panel, &["site:show", &format!("--domain={domain}")]).expect_code(0);
+    let findings = shown.json["site"]["findings"].as_array().unwrap();
+    let drifts = findings
+        .iter()
+        .filter(|finding| finding["name"] == "panel-drift");
+    let said = drifts.map(|finding| {
+        let text = |key: &str| finding[key].as_str().unwrap().to_owned();
+        format!("{} {}\n", text("explanation"), text("detail"))
+    });
+    said.collect()
 }
 
 /// Returns what the panel shows of a site: the type of its active row, whether that is its first, and when it ends.

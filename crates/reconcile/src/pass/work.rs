@@ -222,7 +222,14 @@ impl<W: World> Work<W> {
     fn take_in(&mut self, due: Due, progress: Progress, reports: &mut [SiteReport]) {
         match progress {
             Progress::NeedsLine(need) => self.lines.wait(due, need),
-            Progress::Obtained(staged) => self.obtained(due, staged),
+            Progress::Obtained(staged, findings) => {
+                for finding in &findings {
+                    let about = Some(due.site.domain());
+                    self.world.observer().saw(Event::Found(about, finding));
+                }
+                reports[due.index].findings.extend(findings);
+                self.obtained(due, staged);
+            }
             Progress::Useless(failure) => {
                 self.lines.useless(due.site.domain());
                 let known = self

@@ -11,11 +11,11 @@ use crate::site::{Current, Listen, Pair, Place, Server, Site, Source};
 use crate::window::Window;
 
 /// The moment at which the tests ask.
-pub(super) const NOW: &str = "2026-02-01T00:00:00Z";
+pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
 
 /// Returns a site whose file holds `NUMBER until DAY`, `self` or `-`; with `ours`, it is of our lineage, with
 /// `bad key`, nginx would refuse it.
-pub(super) fn site(domain: &str, file: &str) -> Site {
+pub(crate) fn site(domain: &str, file: &str) -> Site {
     let entry = entry(domain);
     let current = certificate(file).map(|certificate| Current {
         certificate: certificate.into(),

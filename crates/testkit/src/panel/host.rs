@@ -4,6 +4,7 @@
 //! program: it runs where `/etc/passwd` has them.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +93,8 @@ impl PanelHost {
             .replace("user www-data;", "user root;")
             .replacen("http {", &links, 1);
         fs::write(host.nginx.config(), main).expect("nginx.conf can be written");
-        let catch_all = vhost::catch_all(host.nginx.http_port(), host.nginx.https_port());
+        let catch_all =
+            vhost::catch_all(&host.nginx.http_addresses(), &host.nginx.https_addresses());
         fs::write(host.nginx.vhost("default"), catch_all).expect("a vhost can be written");
         let mut panel = Self {
             host,
@@ -142,7 +144,11 @@ impl PanelHost {
         let number = FIRST_USER + u32::try_from(self.users.len()).expect("few");
         self.make_root(&folder, number);
         let certificates = self.host.nginx.certificates();
-        let text = vhost::text(site.shape, &self.parts(site, &folder, &certificates));
+        let addresses = self.addresses();
+        let text = vhost::text(
+            site.shape,
+            &self.parts(site, &folder, &certificates, &addresses),
+        );
         fs::write(self.host.nginx.vhost(site.domain), text).expect("a vhost can be written");
         self.write_users();
     }
@@ -159,7 +165,8 @@ impl PanelHost {
         pair.write(&self.host.nginx.certificates(), "custom-domain");
         let site = PanelSite::new(domain, Shape::Php);
         let certificates = self.host.nginx.certificates();
-        let text = vhost::own(&self.parts(&site, &root, &certificates));
+        let addresses = self.addresses();
+        let text = vhost::own(&self.parts(&site, &root, &certificates, &addresses));
         fs::write(self.host.nginx.vhost("custom-domain"), text).expect("a vhost can be written");
         let _ = self.database.run(&format!(
             "INSERT INTO config (key, value) VALUES ('custom_domain', '{domain}');"
@@ -200,6 +207,7 @@ impl PanelHost {
         site: &PanelSite<'a>,
         root: &'a Path,
         certificates: &'a Path,
+        addresses: &'a Addresses,
     ) -> Parts<'a> {
         self.backs.push(Port::free());
         let back = self.backs.last().map_or(0, Port::number);
@@ -209,8 +217,8 @@ impl PanelHost {
             aliases: site.aliases,
             root,
             certificates,
-            http: self.host.nginx.http_port(),
-            https: self.host.nginx.https_port(),
+            http: &addresses.0,
+            https: &addresses.1,
             back,
         }
     }
@@ -225,6 +233,11 @@ impl PanelHost {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
                 .expect("the folder is ours");
         }
+    }
+
+    fn addresses(&self) -> Addresses {
+        let nginx = &self.host.nginx;
+        (nginx.http_addresses(), nginx.https_addresses())
     }
 
     fn passwd(&self) -> PathBuf {
@@ -246,6 +259,9 @@ impl PanelHost {
         fs::write(self.passwd(), text).expect("the list can be written");
     }
 }
+
+/// Where plain HTTP and HTTPS are listened for.
+type Addresses = (Vec<SocketAddr>, Vec<SocketAddr>);
 
 /// The number of the user `clp`.
 pub const CLP: u32 = 64_001;

@@ -3,6 +3,7 @@
 //! Written anew from what is known of their shape: both ports in one block, https forced at server level before the
 //! location of challenges, `www1.` among the names, and for `www.` sites a redirect block in front.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// What kind of vhost it is.
@@ -46,8 +47,8 @@ pub(super) struct Parts<'a> {
     pub(super) aliases: &'a [&'a str],
     pub(super) root: &'a Path,
     pub(super) certificates: &'a Path,
-    pub(super) http: u16,
-    pub(super) https: u16,
+    pub(super) http: &'a [SocketAddr],
+    pub(super) https: &'a [SocketAddr],
     /// The port of the back block, or of the application.
     pub(super) back: u16,
 }
@@ -66,7 +67,7 @@ pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
     let redirect = parts.redirected.map_or(String::new(), |from| {
         format!(
             "server {{\n{head}  server_name {from};\n  return 301 https://{domain}:{}$request_uri;\n}}\n\n",
-            parts.https
+            port(parts)
         )
     });
     let challenge = match shape {
@@ -100,7 +101,7 @@ pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
     format!(
         "{redirect}server {{\n{head}  server_name {names};\n  root {root};\n\n  if ($scheme != \"https\") {{\n    \
          rewrite ^ https://$host:{}$request_uri permanent;\n  }}\n\n{challenge}\n{pages}}}\n{back}",
-        parts.https
+        port(parts)
     )
 }
 
@@ -113,24 +114,34 @@ pub(super) fn own(parts: &Parts<'_>) -> String {
         head(parts, "custom-domain"),
         parts.domain,
         parts.root.display(),
-        parts.https,
+        port(parts),
         parts.back
     )
 }
 
 /// Returns the file of the catch-all.
-pub(super) fn catch_all(http: u16, https: u16) -> String {
-    format!(
-        "server {{\n  listen {http} default_server;\n  listen {https} default_server ssl;\n  ssl_reject_handshake on;\n  \
-         server_name _;\n  return 444;\n}}\n"
-    )
+pub(super) fn catch_all(http: &[SocketAddr], https: &[SocketAddr]) -> String {
+    let listens = listens(http, " default_server") + &listens(https, " default_server ssl");
+    format!("server {{\n{listens}  ssl_reject_handshake on;\n  server_name _;\n  return 444;\n}}\n")
+}
+
+fn listens(addresses: &[SocketAddr], options: &str) -> String {
+    let lines = addresses
+        .iter()
+        .map(|address| format!("  listen {address}{options};\n"));
+    lines.collect()
+}
+
+/// Returns the port that stands for 443.
+fn port(parts: &Parts<'_>) -> u16 {
+    parts.https.first().map_or(443, SocketAddr::port)
 }
 
 fn head(parts: &Parts<'_>, files: &str) -> String {
     let certificates = parts.certificates.display();
-    let (http, https) = (parts.http, parts.https);
+    let listens = listens(parts.http, "") + &listens(parts.https, " ssl");
     format!(
-        "  listen {http};\n  listen {https} ssl;\n  \
+        "{listens}  \
          ssl_certificate_key {certificates}/{files}.key;\n  ssl_certificate {certificates}/{files}.crt;\n"
     )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::CertificateId;
 use renewal::challenge::Way;
+use renewal::dead_names::{Narrowed, Stumbled, leave_out};
 use renewal::finding::Finding;
 use renewal::plan::Action;
 use renewal::ports::{Authority as _, Clock as _, Event, Observer as _, Staged};
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::Due;
 use super::lines::Need;
-use crate::checking::{Checked, Possible, check, probe};
+use crate::checking::{Checked, Possible, all, check, probe};
 use crate::ordering::{Books, order, prepare, stage};
 use crate::tally::Failure;
 use crate::turns::{Turn, Turns};
@@ -40,14 +41,32 @@ pub(super) struct Task<W: World> {
 pub(super) enum Progress {
     /// No way works until our line is in the vhost.
     NeedsLine(Need),
-    /// The certificate is in the archive.
-    Obtained(Staged),
+    /// The certificate is in the archive; holds what is to be said of it.
+    Obtained(Staged, Vec<Finding>),
     /// Our line is in the vhost and did not help.
     Useless(Failure),
     /// It went wrong.
     Failed(Failure),
     /// The end was wished for before it began.
     Stopped,
+}
+
+/// How challenges are answered, and for which names of the site.
+struct Found {
+    way: Way,
+    site: Arc<Site>,
+    /// What is to be said of names that are left out.
+    findings: Vec<Finding>,
+}
+
+impl Found {
+    fn whole(way: Way, site: &Arc<Site>) -> Self {
+        Self {
+            way,
+            site: Arc::clone(site),
+            findings: Vec::new(),
+        }
+    }
 }
 
 impl<W: World> Task<W> {
@@ -66,8 +85,8 @@ impl<W: World> Task<W> {
         if let Err(failure) = self.books.allows(&*self.world, site, replaces.is_some()) {
             return Progress::Failed(failure);
         }
-        let way = match self.find_way(site, inserted).await {
-            Ok(way) => way,
+        let found = match self.find_way(site, inserted).await {
+            Ok(found) => found,
             Err(progress) => return progress,
         };
         drop(checking);
@@ -76,8 +95,8 @@ impl<W: World> Task<W> {
         if self.stop.wished() {
             return Progress::Stopped;
         }
-        match self.obtain(site, way, replaces).await {
-            Ok(Some(staged)) => Progress::Obtained(staged),
+        match self.obtain(&found.site, found.way, replaces).await {
+            Ok(Some(staged)) => Progress::Obtained(staged, found.findings),
             Ok(None) => Progress::Stopped,
             Err(failure) => Progress::Failed(failure),
         }
@@ -111,11 +130,12 @@ impl<W: World> Task<W> {
         Ok(Some(staged))
     }
 
-    async fn find_way(&self, site: &Site, inserted: Option<Need>) -> Result<Way, Progress> {
+    async fn find_way(&self, site: &Arc<Site>, inserted: Option<Need>) -> Result<Found, Progress> {
         let _check = self.checks.acquire().await;
         self.world.observer().saw(Event::Checking(site.domain()));
         if let Some(need) = inserted {
-            return self.wait_for_line(site, need).await;
+            let way = self.wait_for_line(site, need).await?;
+            return Ok(Found::whole(way, site));
         }
         let thumbprint = self
             .world
@@ -137,7 +157,7 @@ impl<W: World> Task<W> {
                 stumbled: Vec::new(),
             };
             if let Ok(way) = self.wait_for_line(site, need).await {
-                return Ok(way);
+                return Ok(Found::whole(way, site));
             }
         }
         let possible = if self.nginx_runs {
@@ -148,13 +168,31 @@ impl<W: World> Task<W> {
             Possible::WithoutNginx
         };
         match check(&*self.world, site, &thumbprint, possible).await {
-            Checked::Works(way) => Ok(way),
+            Checked::Works(way) => Ok(Found::whole(way, site)),
+            Checked::Partly(way, stumbled) => self.without(site, way, &stumbled),
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
                 thumbprint,
                 stumbled,
             })),
             Checked::Hopeless(findings) => Err(Progress::Failed(not_reachable(findings))),
         }
+    }
+
+    /// Leaves the names out that do not come through, where that may be.
+    fn without(&self, site: &Site, way: Way, stumbled: &[Stumbled]) -> Result<Found, Progress> {
+        let narrowed = leave_out(site, stumbled, self.world.clock().now());
+        let Some(Narrowed { wanted, findings }) = narrowed else {
+            return Err(Progress::Failed(not_reachable(all(stumbled))));
+        };
+        let site = Site {
+            wanted,
+            ..site.clone()
+        };
+        Ok(Found {
+            way,
+            site: site.into(),
+            findings,
+        })
     }
 
     /// Probes until nginx's new workers answer with the inserted line, or the patience is over.
@@ -165,13 +203,13 @@ impl<W: World> Task<W> {
             .checked_add(LINE_PATIENCE)
             .unwrap_or(Timestamp::MAX);
         loop {
-            let Err(findings) = probe(&*self.world, site, Way::Stateless, &need.thumbprint).await
+            let Err(stumbled) = probe(&*self.world, site, Way::Stateless, &need.thumbprint).await
             else {
                 return Ok(Way::Stateless);
             };
             if clock.now() >= patience || self.stop.wished() {
                 let stumbled = if need.stumbled.is_empty() {
-                    findings
+                    all(&stumbled)
                 } else {
                     need.stumbled
                 };
