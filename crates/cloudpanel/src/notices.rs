@@ -11,7 +11,43 @@ use rusqlite::{TransactionBehavior, params};
 use crate::database::{self, Trouble, Writing};
 use crate::md5;
 use crate::row::date;
+use crate::schema;
 use crate::settings::Settings;
+
+/// Returns those that are not there yet; `None` when there is nothing to add, or no panel.
+pub(crate) fn news(
+    settings: &Settings,
+    notices: Vec<Notice>,
+) -> Result<Option<Vec<Notice>>, Trouble> {
+    let path = &settings.database;
+    let read = database::read(path, settings.patience, |connection| {
+        let wrong = database::of(path);
+        schema::probe(connection, &wrong)?
+            .notices
+            .map_err(Trouble::Form)?;
+        let mut there = connection
+            .prepare("SELECT EXISTS (SELECT 1 FROM notification WHERE hash = ?1)")
+            .map_err(wrong)?;
+        let mut is_there = |subject: &str| -> Result<bool, Trouble> {
+            there
+                .query_row([hash(subject)], |row| row.get(0))
+                .map_err(wrong)
+        };
+        let mut news = Vec::new();
+        for notice in &notices {
+            let ended = notice.ends.as_deref().map_or(Ok(false), &mut is_there)?;
+            if ended || !is_there(&notice.subject)? {
+                news.push(notice.clone());
+            }
+        }
+        Ok(news)
+    });
+    match read {
+        Ok(news) => Ok(Some(news).filter(|news| !news.is_empty())),
+        Err(Trouble::Missing(_)) => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
+}
 
 /// Adds the notices, in one transaction.
 pub(crate) fn add(

@@ -62,15 +62,12 @@ impl Panel for CloudPanel {
     }
 
     async fn notify(&self, notices: Vec<Notice>, now: Timestamp) -> Result<(), HostFailure> {
-        if notices.is_empty() {
-            return Ok(());
-        }
         let told = self.with(move |settings| {
+            // Nothing is opened for writing to say what is there already.
+            let Some(notices) = notices::news(settings, notices)? else {
+                return Ok(());
+            };
             let mut writing = open(settings)?;
-            let wrong = database::of(&settings.database);
-            schema::probe(&writing.connection, &wrong)?
-                .notices
-                .map_err(Trouble::Form)?;
             notices::add(settings, &mut writing, &notices, now)?;
             writing.is_whole()
         });

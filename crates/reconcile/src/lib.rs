@@ -18,6 +18,7 @@ mod polling;
 mod recovering;
 mod tally;
 mod turns;
+mod telling;
 mod unheard;
 
 #[cfg(test)]

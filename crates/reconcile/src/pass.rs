@@ -25,6 +25,7 @@ use crate::polling;
 use crate::recording;
 use crate::recovering;
 use crate::tally;
+use crate::telling::{self, Times};
 use crate::world::{Stop, World};
 
 use self::work::{Due, Work};
@@ -134,8 +135,16 @@ pub async fn run<W: World>(
     }
     let wake_at = next_wake(&plan, &reports, now);
     drop(plan);
+    let before = works.then(|| remembered.clone());
     if works {
         remembered = world.memory().remembered()?;
+    }
+    if !request.dry_run {
+        let times = Times {
+            before: before.as_ref().unwrap_or(&remembered),
+            after: &remembered,
+        };
+        seen.tell(&**world, &reports, &times).await;
     }
     let report = Report {
         started_at,
@@ -184,6 +193,17 @@ async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
 }
 
 impl Seen {
+    /// Tells the panel's users what is new.
+    async fn tell<W: World>(&mut self, world: &W, reports: &[SiteReport], times: &Times<'_>) {
+        let said = match telling::tell(world, reports, times).await {
+            Ok(said) => said,
+            Err(failure) => Some(telling::forgot(&failure)),
+        };
+        if let Some(finding) = said {
+            self.found(finding);
+        }
+    }
+
     /// Asks the CAs of the sites that the wish is about, where it is time to.
     async fn ask_for_windows<W: World>(
         &self,

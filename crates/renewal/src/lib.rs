@@ -25,6 +25,7 @@ pub mod dead_names;
 pub mod deployment;
 pub mod panel;
 pub mod report;
+pub mod notice;
 pub mod ports;
 
 mod spread;

@@ -109,3 +109,73 @@ async fn what_the_panel_renewed_by_itself_is_deployed_without_an_order() {
     .assert_eq(&shown(&world, &first));
     assert_eq!(writes(&world), 0);
 }
+
+fn subjects(world: &FakeWorld) -> Vec<String> {
+    let state = lock(&world.panel.state);
+    state
+        .notices
+        .iter()
+        .map(|notice| notice.subject.clone())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_and_its_recovery_are_told_once_each() {
+    let world = panelled(&["a.test/10"]);
+    let unreachable = |is: bool| {
+        world.host.change(|state| {
+            if is {
+                state.unreachable.insert("a.test".to_owned());
+            } else {
+                state.unreachable.clear();
+            }
+        });
+    };
+    unreachable(true);
+    for _ in 0..3 {
+        let _ = pass(&world, &all()).await;
+        assert_eq!(
+            subjects(&world),
+            ["clpctl: the certificate of a.test could not be renewed"]
+        );
+        tokio::time::sleep(Duration::from_hours(24)).await;
+    }
+    // Whoever deletes it has read it.
+    lock(&world.panel.state).notices.clear();
+    let _ = pass(&world, &all()).await;
+    assert_eq!(subjects(&world), [""; 0]);
+    unreachable(false);
+    let _ = pass(&world, &all()).await;
+    assert_eq!(
+        subjects(&world),
+        ["clpctl: the certificate of a.test is renewed again"]
+    );
+    unreachable(true);
+    let _ = pass(&world, &forced()).await;
+    assert_eq!(
+        subjects(&world),
+        ["clpctl: the certificate of a.test could not be renewed"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_told_is_told_by_the_next_run() {
+    let world = panelled(&["a.test/10"]);
+    world
+        .host
+        .change(|state| state.unreachable.insert("a.test".to_owned()));
+    lock(&world.panel.state).held = true;
+    let first = pass(&world, &all()).await;
+    assert_eq!(first.report.findings.len(), 1);
+    assert_eq!(subjects(&world), [""; 0]);
+    lock(&world.panel.state).held = false;
+    let _ = pass(&world, &all()).await;
+    assert_eq!(subjects(&world).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_works_at_the_first_try_is_not_told() {
+    let world = panelled(&["a.test/10"]);
+    let _ = pass(&world, &all()).await;
+    assert_eq!(subjects(&world), [""; 0]);
+}
