@@ -2,7 +2,8 @@
 //!
 //! To look: read-only, so that not even a journal is made. A database in WAL mode that nobody has open has neither
 //! `-wal` nor `-shm`, and reading it the usual way would make both; it is then read as a file that does not change, and
-//! read again when it did.
+//! read again when it did. Where a writer died in the middle of a transaction, SQLite must undo that before anybody can
+//! read: it is let do so, as the panel's own next look would.
 //!
 //! To write: as whoever runs us, which is root. The panel runs as the database's owner and could not use a journal
 //! of root's. SQLite itself gives the files that it makes beside a database to the database's owner when root
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use renewal::finding::{Finding, FindingName, Severity};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 /// The database could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +67,26 @@ impl Trouble {
         )
     }
 
+    /// Says that a writer died in the middle of a transaction, which somebody who may write must undo.
+    fn is_half_done(&self) -> bool {
+        let Self::Database { cause, .. } = self else {
+            return false;
+        };
+        let code = cause.sqlite_error().map(|error| error.extended_code);
+        matches!(
+            code,
+            Some(ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY)
+        )
+    }
+
     fn is_denied(&self) -> bool {
         match self {
             Self::File { cause, .. } => cause.kind() == io::ErrorKind::PermissionDenied,
-            Self::Missing(_) | Self::Database { .. } | Self::Form(_) | Self::Changed(_) => false,
-            Self::Other(_) => false,
+            Self::Missing(_)
+            | Self::Database { .. }
+            | Self::Form(_)
+            | Self::Changed(_)
+            | Self::Other(_) => false,
         }
     }
 
@@ -83,7 +99,11 @@ impl Trouble {
         };
         let code = match self {
             Self::Database { cause, .. } => cause.sqlite_error_code(),
-            _ => None,
+            Self::Missing(_)
+            | Self::File { .. }
+            | Self::Form(_)
+            | Self::Changed(_)
+            | Self::Other(_) => None,
         };
         let fix = match code {
             _ if self.is_busy() => {
@@ -137,7 +157,14 @@ pub(crate) fn read<T>(
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(of(path))?;
     connection.busy_timeout(patience).map_err(of(path))?;
-    work(&connection)
+    match work(&connection) {
+        Err(trouble) if trouble.is_half_done() => {}
+        done => return done,
+    }
+    let writing = Writing::open(path, patience)?;
+    let only_look = writing.connection.pragma_update(None, "query_only", true);
+    only_look.map_err(of(path))?;
+    work(&writing.connection)
 }
 
 /// What a database looks like that nobody has open for writing.

@@ -12,8 +12,10 @@ use crate::answer::Answer;
 use crate::practice::Practice;
 
 mod bad;
+mod crashes;
 mod drift;
 mod names;
+mod notices;
 
 /// Runs the program with `--json` and reads what it answers.
 #[track_caller]

@@ -128,3 +128,35 @@ fn what_root_makes_beside_it_belongs_to_its_owner() {
         writing.is_whole().unwrap();
     }
 }
+
+/// Leaves a database as a writer does who dies in the middle of a transaction.
+fn half_written(folder: &Path) -> PathBuf {
+    let (_folder, database) = database();
+    let writer = Connection::open(database.path()).unwrap();
+    writer
+        .execute_batch(
+            "INSERT INTO config (key) VALUES ('x'); PRAGMA cache_size = 1; BEGIN IMMEDIATE; DELETE FROM config;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+             INSERT INTO config (key, value) SELECT i, hex(randomblob(2000)) FROM n;",
+        )
+        .unwrap();
+    let copy = folder.join("db.sq3");
+    for end in ["", "-journal"] {
+        let from = beside(database.path(), end);
+        assert!(from.metadata().unwrap().len() > 0);
+        std::fs::copy(from, beside(&copy, end)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn what_a_writer_who_died_left_half_done_is_undone_as_the_panel_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = half_written(folder.path());
+    assert_eq!(read(&path, Duration::ZERO, count).unwrap(), 1);
+    assert!(!beside(&path, "-journal").exists());
+    let folder = tempfile::tempdir().unwrap();
+    let path = half_written(folder.path());
+    let writing = Writing::open(&path, Duration::ZERO).unwrap();
+    assert_eq!(count(&writing.connection).unwrap(), 1);
+}
