@@ -49,6 +49,7 @@ pub(crate) enum Task {
 pub(crate) enum Benchmark {
     Issue,
     NothingDue,
+    Panel,
     Plan,
     PracticeCa,
     ServiceIdle,

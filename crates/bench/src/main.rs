@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `issue` | a hundred sites get their first certificate |
 //! | `nothing-due` | a run that has nothing to do |
+//! | `panel` | the same on a CloudPanel host, and how long a renewal keeps the panel waiting |
 //! | `plan` | the rules alone, over a million lineages |
 //! | `practice-ca` | a thousand certificates, and where the processor's time went |
 //! | `service-idle` | what the service costs while nothing happens |
@@ -24,6 +25,7 @@ mod machine;
 mod table;
 mod issue;
 mod nothing_due;
+mod panel;
 mod plan;
 mod practice_ca;
 mod service_idle;
@@ -64,6 +66,7 @@ fn benchmarks(arguments: &Arguments) -> Result<(), usize> {
         let outcome = match benchmark {
             Benchmark::Issue => issue::run(arguments),
             Benchmark::NothingDue => nothing_due::run(arguments),
+            Benchmark::Panel => panel::run(arguments),
             Benchmark::Plan => plan::run(arguments),
             Benchmark::PracticeCa => practice_ca::run(arguments),
             Benchmark::ServiceIdle => service_idle::run(arguments),

@@ -23,6 +23,8 @@ use crate::output::findings::push_finding;
 use crate::output::when;
 use crate::output::wrap::push_wrapped;
 
+mod of_panel;
+
 /// The options of `site:show`.
 #[derive(Args, Debug)]
 #[command(
@@ -110,6 +112,7 @@ impl Portrait<'_> {
         site["history"] = json!(self.history);
         site["attempts"] = json!(self.remembered.and_then(|known| known.attempts.as_ref()));
         site["findings"] = json!(self.site.findings);
+        site["panel"] = json!(self.site.panel.site().map(of_panel::document));
         json!({"site": site})
     }
 
@@ -162,6 +165,11 @@ impl Portrait<'_> {
         }
         if let Some(root) = self.site.document_root() {
             line("document root", &root.display().to_string());
+        }
+        if let Some(panel) = self.site.panel.site() {
+            let (site, record) = of_panel::lines(panel, now);
+            line("CloudPanel", &site);
+            line("", &record);
         }
         if let Some(attempts) = self.remembered.and_then(|known| known.attempts.as_ref()) {
             line(
@@ -374,6 +382,7 @@ mod tests {
                 "lineage",
                 "managed",
                 "names",
+                "panel",
                 "served",
                 "servers",
                 "source",

@@ -147,4 +147,7 @@ const OUTCOMES: &str = "\
 const STATES: &str = "\
 `state` is `valid`, `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
 `source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched, and for one without a
-certificate of a CA for which nobody asked. `findings` is about the host.";
+certificate of a CA for which nobody asked. `findings` is about the host.
+
+`site:show` has under `panel`, on a CloudPanel host, what the panel's database says of the site: its `type` and `user`, the
+files its certificate is written to, and the `record` of it; `null` elsewhere.";

@@ -319,3 +319,36 @@ fn a_clock_that_is_behind_orders_nothing() {
     "#]],
     );
 }
+
+#[test]
+fn one_that_was_ordered_without_a_dead_name_is_deployed_after_a_crash() {
+    use crate::panel::fixture::{NOW, site};
+    use crate::policy::DeadNames;
+    let deploys = |policy, alias: &str| {
+        let mut site = site("a.test", "1 until 02-20");
+        site.panel = OnPanel::No;
+        site.policy.dead_names = policy;
+        let names = ["a.test", alias].map(|name| Name::parse(name).unwrap());
+        site.wanted = Names::new(names).unwrap();
+        let old = site.current.clone().unwrap().certificate;
+        let start = "2026-01-30T00:00:00Z".parse().unwrap();
+        let end = "2026-04-30T00:00:00Z".parse().unwrap();
+        let narrow = Certificate {
+            names: vec![Name::parse("a.test").unwrap()],
+            valid: Window::new(start, end).unwrap(),
+            ..Certificate::clone(&old)
+        };
+        site.undeployed = Some(Undeployed {
+            certificate: narrow.into(),
+            path: "/live/x/fullchain.pem".into(),
+            version: 2,
+        });
+        let plan = plan([(&site, None)], &Wish::default(), NOW.parse().unwrap());
+        plan.items[0].action == Action::Deploy(2)
+    };
+    // The certificate before covers `*.test`, so that is where the wish for the alias comes from.
+    assert!(deploys(DeadNames::Drop, "old.test"));
+    assert!(!deploys(DeadNames::Fail, "old.test"));
+    // A name that was added since is no dead one.
+    assert!(!deploys(DeadNames::Drop, "new.example"));
+}

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::certificate::{Days, Pair, self_signed};
 use crate::host::{Clpctl, Host};
+use crate::openssl;
 use crate::port::Port;
 
 use super::vhost::{self, Parts, Shape};
@@ -124,6 +125,26 @@ impl PanelHost {
     /// When there is such a site.
     #[track_caller]
     pub fn add_with(&mut self, site: &PanelSite<'_>, kind: u8, pair: &Pair) {
+        self.add_many([(*site, kind, pair.clone())]);
+    }
+
+    /// Adds many sites at once.
+    ///
+    /// # Panics
+    ///
+    /// When there is such a site.
+    #[track_caller]
+    pub fn add_many<'a>(&mut self, sites: impl IntoIterator<Item = (PanelSite<'a>, u8, Pair)>) {
+        let mut rows = String::from("BEGIN;\n");
+        for (site, kind, pair) in sites {
+            rows += &self.write(&site, kind, &pair);
+        }
+        let _ = self.database.run(&(rows + "COMMIT;\n"));
+        self.write_users();
+    }
+
+    /// Writes a site's files; returns the statements that make its entry.
+    fn write(&mut self, site: &PanelSite<'_>, kind: u8, pair: &Pair) -> String {
         let user = format!("user{}", self.users.len() + 1);
         let root = Path::new(site.domain).join(site.below);
         let root = root
@@ -136,9 +157,10 @@ impl PanelHost {
             user: &user,
             root,
         };
-        self.database.add(&entry, kind, pair);
-        self.database
-            .project(site.domain, &self.host.nginx.certificates());
+        let entry = super::statements(&entry, kind, pair, &openssl::end(&pair.leaf));
+        let (_, key) = pair.write(&self.host.nginx.certificates(), site.domain);
+        // As the panel leaves it; nobody but root gets as far as its folder.
+        fs::set_permissions(key, fs::Permissions::from_mode(0o644)).expect("the file is ours");
         let folder = self.home().join(&user).join("htdocs").join(root);
         self.users.push(user);
         let number = FIRST_USER + u32::try_from(self.users.len()).expect("few");
@@ -150,7 +172,7 @@ impl PanelHost {
             &self.parts(site, &folder, &certificates, &addresses),
         );
         fs::write(self.host.nginx.vhost(site.domain), text).expect("a vhost can be written");
-        self.write_users();
+        entry
     }
 
     /// Gives the panel a domain of its own.
@@ -176,13 +198,17 @@ impl PanelHost {
     /// Gives the program under test, where `/etc/passwd` has the host's users.
     #[must_use]
     pub fn clpctl(&self, program: impl Into<PathBuf>) -> Clpctl {
-        let line = format!(
-            "mount --bind {} /etc/passwd && exec \"$@\"",
-            self.passwd().display()
-        );
-        self.host
-            .clpctl(program)
-            .inside(&["unshare", "--mount", "sh", "-c", &line, "sh"])
+        let words = self.inside();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.host.clpctl(program).inside(&words)
+    }
+
+    /// Returns what starts a program where `/etc/passwd` has the host's users: in a mount namespace of its own.
+    #[must_use]
+    pub fn inside(&self) -> [String; 6] {
+        let list = self.passwd().display().to_string();
+        let line = format!("mount --bind {list} /etc/passwd && exec \"$@\"");
+        ["unshare", "--mount", "sh", "-c", &line, "sh"].map(str::to_owned)
     }
 
     /// Returns the folder for homes.

@@ -169,7 +169,9 @@ impl<W: World> Task<W> {
         };
         match check(&*self.world, site, &thumbprint, possible).await {
             Checked::Works(way) => Ok(Found::whole(way, site)),
-            Checked::Partly(way, stumbled) => self.without(site, way, &stumbled),
+            Checked::Partly(way, stumbled) => self
+                .without(site, way, &stumbled)
+                .ok_or_else(|| Progress::Failed(not_reachable(all(&stumbled)))),
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
                 thumbprint,
                 stumbled,
@@ -178,17 +180,15 @@ impl<W: World> Task<W> {
         }
     }
 
-    /// Leaves the names out that do not come through, where that may be.
-    fn without(&self, site: &Site, way: Way, stumbled: &[Stumbled]) -> Result<Found, Progress> {
-        let narrowed = leave_out(site, stumbled, self.world.clock().now());
-        let Some(Narrowed { wanted, findings }) = narrowed else {
-            return Err(Progress::Failed(not_reachable(all(stumbled))));
-        };
+    /// Leaves the names out that do not come through; `None` where that may not be.
+    fn without(&self, site: &Site, way: Way, stumbled: &[Stumbled]) -> Option<Found> {
+        let now = self.world.clock().now();
+        let Narrowed { wanted, findings } = leave_out(site, stumbled, now)?;
         let site = Site {
             wanted,
             ..site.clone()
         };
-        Ok(Found {
+        Some(Found {
             way,
             site: site.into(),
             findings,
