@@ -135,16 +135,8 @@ pub async fn run<W: World>(
     }
     let wake_at = next_wake(&plan, &reports, now);
     drop(plan);
-    let before = works.then(|| remembered.clone());
-    if works {
-        remembered = world.memory().remembered()?;
-    }
     if !request.dry_run {
-        let times = Times {
-            before: before.as_ref().unwrap_or(&remembered),
-            after: &remembered,
-        };
-        seen.tell(&**world, &reports, &times).await;
+        remembered = seen.tell(&**world, &reports, remembered, works).await?;
     }
     let report = Report {
         started_at,
@@ -193,15 +185,26 @@ async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
 }
 
 impl Seen {
-    /// Tells the panel's users what is new.
-    async fn tell<W: World>(&mut self, world: &W, reports: &[SiteReport], times: &Times<'_>) {
-        let said = match telling::tell(world, reports, times).await {
-            Ok(said) => said,
-            Err(failure) => Some(telling::forgot(&failure)),
+    /// Tells the panel's users what is new; returns what is remembered after the run.
+    async fn tell<W: World>(
+        &mut self,
+        world: &W,
+        reports: &[SiteReport],
+        before: HashMap<Name, Remembered>,
+        worked: bool,
+    ) -> Result<HashMap<Name, Remembered>, MemoryFailure> {
+        let after = match worked {
+            true => Some(world.memory().remembered()?),
+            false => None,
         };
-        if let Some(finding) = said {
+        let times = Times {
+            before: &before,
+            after: after.as_ref().unwrap_or(&before),
+        };
+        if let Some(finding) = telling::tell(world, reports, &times).await? {
             self.found(finding);
         }
+        Ok(after.unwrap_or(before))
     }
 
     /// Asks the CAs of the sites that the wish is about, where it is time to.

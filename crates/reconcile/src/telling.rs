@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use renewal::finding::{Finding, FindingName};
+use renewal::finding::Finding;
 use renewal::name::Name;
 use renewal::notice;
 use renewal::panel::Notice;
@@ -138,10 +138,3 @@ const NOTICED: &str = "noticed";
 
 /// More than a site that fails four times a day gathers in a month.
 const LOOKED_BACK: usize = 200;
-
-/// Says that notices could not be added, as a finding about the host: it is no fault of a site's.
-pub(crate) fn forgot(failure: &MemoryFailure) -> Finding {
-    Finding::new(FindingName::DiskFull, failure.what.clone())
-        .detail(failure.cause.clone())
-        .fix("make room or mend the rights of the state folder")
-}

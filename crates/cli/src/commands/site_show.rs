@@ -166,10 +166,8 @@ impl Portrait<'_> {
         if let Some(root) = self.site.document_root() {
             line("document root", &root.display().to_string());
         }
-        if let Some(panel) = self.site.panel.site() {
-            let (site, record) = of_panel::lines(panel, now);
-            line("CloudPanel", &site);
-            line("", &record);
+        for (label, text) in of_panel::lines(self.site.panel.site(), now) {
+            line(label, &text);
         }
         if let Some(attempts) = self.remembered.and_then(|known| known.attempts.as_ref()) {
             line(

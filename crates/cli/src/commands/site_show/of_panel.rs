@@ -25,8 +25,11 @@ pub(super) fn document(panel: &PanelSite) -> Value {
     })
 }
 
-/// Returns it for people: what the site is, and what is recorded of its certificate.
-pub(super) fn lines(panel: &PanelSite, now: Timestamp) -> (String, String) {
+/// Returns it for people, each line with its label: what the site is, and what is recorded of its certificate.
+pub(super) fn lines(panel: Option<&PanelSite>, now: Timestamp) -> Vec<(&'static str, String)> {
+    let Some(panel) = panel else {
+        return Vec::new();
+    };
     let site = match panel.id {
         Some(_) => format!("{} site of the user {}", panel.kind, panel.user),
         None => "the panel itself".to_owned(),
@@ -42,7 +45,7 @@ pub(super) fn lines(panel: &PanelSite, now: Timestamp) -> (String, String) {
         (None, Some(_)) => "its record: no certificate".to_owned(),
         (None, None) => "its certificate is in files alone".to_owned(),
     };
-    (site, record)
+    vec![("CloudPanel", site), ("", record)]
 }
 
 fn kind(row: &Row) -> &'static str {
@@ -80,15 +83,15 @@ mod tests {
             }),
             findings: Vec::new(),
         };
-        let (site, record) = lines(&panel, now);
-        assert_eq!(site, "php site of the user john");
-        assert!(
-            record.starts_with("its record: issued by a CA, ends 2026-03-01"),
-            "{record}"
-        );
+        let told = |panel: &PanelSite| lines(Some(panel), now).into_iter().map(|(_, text)| text);
+        let told = |panel: &PanelSite| told(panel).collect::<Vec<_>>();
+        let both = told(&panel);
+        assert_eq!(both[0], "php site of the user john");
+        let begin = "its record: issued by a CA, ends 2026-03-01";
+        assert!(both[1].starts_with(begin), "{both:?}");
         panel.row = None;
-        assert_eq!(lines(&panel, now).1, "its record: no certificate");
+        assert_eq!(told(&panel)[1], "its record: no certificate");
         panel.id = None;
-        assert_eq!(lines(&panel, now).0, "the panel itself");
+        assert_eq!(told(&panel)[0], "the panel itself");
     }
 }
