@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +17,12 @@ use crate::settings::Settings;
 
 /// Records it, and says what that costs.
 pub(crate) fn install(settings: &Settings, change: &RecordChange) -> Result<Finding, Trouble> {
+    if is_ourselves(&settings.program) {
+        return Err(Trouble::Other(format!(
+            "{} is clpctl itself, and not CloudPanel's program",
+            settings.program.display()
+        )));
+    }
     let folder = &settings.backups;
     std::fs::create_dir_all(folder).map_err(|cause| file(folder, cause))?;
     let key = Given::write(folder, "install.key", change.pair.key.reveal())?;
@@ -60,6 +66,12 @@ pub(crate) fn install(settings: &Settings, change: &RecordChange) -> Result<Find
         "CloudPanel shows it as imported, does not renew it if clpctl should stop, and has deleted the site's earlier certificates.",
     )
     .fix("Look for a newer clpctl."))
+}
+
+/// Says whether the program is the one that runs: it would only call itself.
+fn is_ourselves(program: &Path) -> bool {
+    let number = |path: &Path| path.metadata().map(|facts| (facts.dev(), facts.ino())).ok();
+    number(program).is_some_and(|other| number(Path::new("/proc/self/exe")) == Some(other))
 }
 
 /// A file for the panel's program, for root alone; gone afterwards.

@@ -41,10 +41,7 @@ fn record(settings: &Settings, connection: &Connection, known: &Known) -> Result
     connection.execute_batch("BEGIN").map_err(wrong)?;
     let form = schema::probe(connection, &wrong)?;
     let users = users(&settings.passwd);
-    let mut record = Record {
-        watched: vec![path.clone()],
-        ..Record::default()
-    };
+    let mut record = Record::default();
     let mut rows = Rows::new(path, known);
     let mut statement = connection.prepare(SITES).map_err(wrong)?;
     let mut found = statement.query([]).map_err(wrong)?;

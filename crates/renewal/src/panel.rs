@@ -53,6 +53,9 @@ pub enum Inventory {
 }
 
 /// A record that was read.
+///
+/// Nobody watches it for changes: the panel writes other things there every minute, and whatever it does to a site it
+/// also does to files, which are watched.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The sites in it, by their domains.
@@ -61,8 +64,6 @@ pub struct Record {
     pub findings: Vec<Finding>,
     /// What was read because it was not known, to be remembered.
     pub read: Vec<(PathBuf, Seen)>,
-    /// The files whose change would change the answer.
-    pub watched: Vec<PathBuf>,
 }
 
 /// What the panel says of one site.

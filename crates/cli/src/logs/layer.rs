@@ -99,13 +99,14 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 }
 
 /// Our crates.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "cli",
     "clpctl",
     "acme",
     "nginx",
     "doctor",
     "store",
+    "cloudpanel",
     "reconcile",
     "renewal",
     "testca",

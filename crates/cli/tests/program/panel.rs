@@ -162,6 +162,8 @@ fn sites_of_every_type_go_from_self_signed_to_a_ca_and_the_panel_finds_nothing_d
     assert_eq!(answer.outcome("panel.test"), "renewed");
     assert_whole(&panel, "panel.test", "custom-domain");
     assert_eq!(panel.database.due(), [""; 0]);
+    let recorded = panel.host.log();
+    assert_eq!(recorded.matches(" held_ms=").count(), 6, "{recorded}");
     // The self-signed rows stay, as the panel leaves them.
     let first = "SELECT count(*) FROM certificate WHERE type = '1';";
     assert_eq!(panel.database.run(first), "6");

@@ -36,7 +36,6 @@ pub fn join(look: &mut Look, inventory: Inventory, now: Timestamp) {
 fn join_record(look: &mut Look, record: Record, now: Timestamp) {
     look.findings.extend(record.findings);
     look.read.extend(record.read);
-    look.watched.extend(record.watched);
     let places = Places::of(&look.sites);
     let mut missing = Vec::new();
     let mut joined: HashMap<usize, Arc<PanelSite>> = HashMap::with_capacity(record.sites.len());

@@ -201,6 +201,16 @@ async fn a_table_that_is_not_known_is_left_to_the_panels_own_command_and_the_pri
         .collect();
     assert_eq!(left.len(), 1, "the copy alone: {left:?}");
 
+    let own = Settings {
+        program: "/proc/self/exe".into(),
+        ..machine.settings()
+    };
+    let refused = machine
+        .write_with(own, &seen, "a.test", &new)
+        .await
+        .unwrap();
+    assert!(refused.detail.contains("clpctl itself"), "{refused:?}");
+
     put(&program, "#!/bin/sh\necho 'a.test: no such site'; exit 1\n");
     let failed = machine.write(&seen, "a.test", &new).await.unwrap();
     assert_eq!(failed.name, FindingName::PanelNotWritten);
