@@ -112,6 +112,7 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
         }),
         lineage,
         undeployed: None,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     };

@@ -76,6 +76,7 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
         current,
         lineage: domain,
         undeployed: None,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     }

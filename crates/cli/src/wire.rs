@@ -16,6 +16,7 @@ use renewal::plan::Remembered;
 use renewal::ports::{HistoryEntry, Host as _, Lease as _, LeaseHeld, Look, Memory as _};
 use renewal::report::Served;
 use renewal::site::Site;
+use rustls::pki_types::CertificateDer;
 use store::{Database, OpenError, RunLock};
 
 use crate::clock::SystemClock;
@@ -39,6 +40,8 @@ pub struct Wiring {
     clock: SystemClock,
     observer: Progress,
     settings: Settings,
+    roots: Vec<CertificateDer<'static>>,
+    letsencrypt: PathBuf,
 }
 
 /// What a command does with what it is wired to.
@@ -75,7 +78,7 @@ impl Wiring {
                 CommandError::usage("The CA's root certificates cannot be used.").because(&error)
             })?;
         Ok(Self {
-            host: NginxHost::new(settings::host(config, roots, names)?),
+            host: NginxHost::new(settings::host(config, roots.clone(), names)?),
             authority,
             preflight: doctor::Preflight::new(settings::preflight(config)),
             memory: open(config, clock, access)?,
@@ -83,7 +86,26 @@ impl Wiring {
             clock,
             observer: Progress::new(&session.console),
             settings: settings::driver(config),
+            roots,
+            letsencrypt: config.paths.letsencrypt.clone(),
         })
+    }
+}
+
+impl Wiring {
+    /// Returns the root certificates that are known besides the public ones.
+    #[must_use]
+    pub fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
+    }
+
+    /// Returns the file by which a vhost names a lineage's chain.
+    #[must_use]
+    pub fn live(&self, lineage: &str) -> PathBuf {
+        self.letsencrypt
+            .join("live")
+            .join(lineage)
+            .join("fullchain.pem")
     }
 }
 

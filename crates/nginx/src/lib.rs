@@ -10,6 +10,7 @@
 //! | which sites does nginx serve? | [`look`] |
 //! | with which certificates, lineages and policies? | `sites`, `lineage`, `current` |
 //! | how are thousands of files looked at? | `near` |
+//! | what did people decide about a lineage? | `decided` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
 //! | how are many sites switched over at once? | `switches` |
@@ -34,6 +35,7 @@ mod file;
 mod near;
 mod build;
 mod current;
+mod decided;
 mod lineage;
 mod sites;
 mod keys;
@@ -52,4 +54,5 @@ mod host;
 mod testing;
 
 pub use self::host::NginxHost;
+pub use self::lineage::versions::Member;
 pub use self::settings::{Listed, Owner, Reload, Settings, Sites};

@@ -78,6 +78,7 @@ pub(crate) fn site(names: &[&str]) -> Site {
         servers: vec![Server::default().into()],
         current: None,
         undeployed: None,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     }

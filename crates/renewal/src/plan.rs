@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use crate::certificate::CertificateId;
+use crate::choice::{Choice, How};
 use crate::due::{Due, Reason, due};
+use crate::ending;
 use crate::name::Name;
 use crate::retry::Attempts;
 use crate::site::{Current, Site};
@@ -77,6 +79,11 @@ pub enum SkipReason {
         "it has a certificate that browsers trust, which one of the staging CA must not replace"
     )]
     TrustedAlready,
+    /// Its certificate was made elsewhere.
+    #[error(
+        "its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA"
+    )]
+    Imported,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -118,7 +125,7 @@ pub fn plan<'a>(
         let next = match item.action {
             Action::Leave => Some(item.due.at),
             Action::Postpone(until) => Some(until),
-            Action::Skip(_) => None,
+            Action::Skip(_) => ending::next_warning(site, now),
             Action::Deploy(_) | Action::Order { .. } => Some(now),
         };
         let poll_at = remembered
@@ -141,6 +148,10 @@ fn decide<'a>(
     let item = |action, due| Item { site, action, due };
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
+    }
+    let imported = choice(site).is_some_and(|choice| choice.how == How::Imported);
+    if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
+        return item(Action::Skip(SkipReason::Imported), due);
     }
     let staging = site.policy.ca.is_staging();
     let trusted = site.current.as_ref().filter(|current| {
@@ -167,6 +178,12 @@ fn decide<'a>(
     let named = wish.first || wish.only.is_some() || site.policy.listed;
     if trusted.is_none() && !named {
         return item(Action::Skip(SkipReason::NeverHadOne), due);
+    }
+    if imported && due.at > now {
+        due = Due {
+            at: now,
+            reason: Reason::Imported,
+        };
     }
     if wish.force && due.at > now {
         due = Due {
@@ -204,6 +221,11 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
         suggestion,
         now,
     );
+    let held = choice(site).zip(current);
+    let due = match held {
+        Some((choice, current)) => choice.hold(due, current.certificate.valid.end()),
+        None => due,
+    };
     let practised = current.is_some_and(|current| current.certificate.is_staging());
     if practised && !site.policy.ca.is_staging() && due.at > now {
         return Due {
@@ -214,9 +236,19 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
     due
 }
 
+/// Returns what a person decided about the very certificate that the site has.
+fn choice(site: &Site) -> Option<&Choice> {
+    let current = site.current.as_ref()?;
+    let choice = site.choice.as_ref()?;
+    (choice.leaf == current.certificate.sha256).then_some(choice)
+}
+
 /// Returns the version that was obtained earlier and is still worth deploying.
 fn deployable(site: &Site, now: Timestamp) -> Option<u32> {
     let undeployed = site.undeployed.as_ref()?;
+    if choice(site).is_some_and(|choice| undeployed.version <= choice.newest) {
+        return None;
+    }
     let certificate = &undeployed.certificate;
     let good = certificate.valid.contains(now) && certificate.missing(&site.wanted).is_none();
     good.then_some(undeployed.version)

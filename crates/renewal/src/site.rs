@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
+use crate::choice::Choice;
 use crate::finding::Finding;
 use crate::name::Name;
 use crate::names::Names;
@@ -27,6 +28,8 @@ pub struct Site {
     pub lineage: String,
     /// A newer member of the lineage that was obtained and is not linked yet.
     pub undeployed: Option<Undeployed>,
+    /// What a person decided about the certificate that it has.
+    pub choice: Option<Choice>,
     /// The settings that apply to it.
     pub policy: Policy,
     /// What is wrong or risky about it, seen while looking.

@@ -20,8 +20,11 @@ mod challenges;
 mod command_line;
 mod first_certificate;
 mod hostile_ca;
+mod imported;
 mod interrupted;
 mod renewing;
+mod revoked;
+mod rolled_back;
 
 mod bad_input;
 mod listing;

@@ -97,6 +97,7 @@ finding_names! {
     LiveLinksBroken "live-links-broken" Error "the links of a lineage lead nowhere, or to different versions",
     ChainIncomplete "chain-incomplete" Error "a certificate chain lacks a link",
     CertificateExpired "certificate-expired" Error "the certificate has expired",
+    ImportedCertificateEnds "imported-certificate-ends" Warning "an imported certificate ends soon, and is not renewed by itself",
     CertificateSelfSigned "certificate-self-signed" Warning "the certificate is self-signed",
     CertificateRejected "certificate-rejected" Error "the CA sent a certificate that must not be deployed",
     CaUnreachable "ca-unreachable" Fatal "the CA cannot be reached",
