@@ -272,7 +272,13 @@ mod tests {
     async fn what_was_gone_back_to_stays_until_there_is_a_reason() {
         let world = FakeWorld::new(&["a.test/10"]);
         pass(&world, false, expect!["renewed, serves 2"]).await;
-        serve(&world, How::RolledBack, 1, expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"]).await;
+        serve(
+            &world,
+            How::RolledBack,
+            1,
+            expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"],
+        )
+        .await;
         pass(&world, false, expect!["not-due, serves 1"]).await;
         serve(&world, How::RolledBack, 1, expect!["installed (it is the certificate that the site has already), serves 1, 0 reloads, 0 open []"]).await;
         // Five of the ten days that were left.
@@ -287,7 +293,13 @@ mod tests {
         pass(&world, false, expect!["skipped, serves 1"]).await;
         pass(&world, true, expect!["renewed, serves 2"]).await;
         pass(&world, false, expect!["not-due, serves 2"]).await;
-        serve(&world, How::RolledBack, 1, expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"]).await;
+        serve(
+            &world,
+            How::RolledBack,
+            1,
+            expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"],
+        )
+        .await;
         pass(&world, false, expect!["skipped, serves 1"]).await;
     }
 
@@ -295,7 +307,13 @@ mod tests {
     async fn what_nginx_refuses_is_undone() {
         let world = FakeWorld::new(&["a.test/80"]);
         pass(&world, true, expect!["renewed, serves 2"]).await;
-        serve(&world, How::RolledBack, 1, expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"]).await;
+        serve(
+            &world,
+            How::RolledBack,
+            1,
+            expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"],
+        )
+        .await;
         world
             .host
             .change(|state| state.poisoned.insert("a.test".into()));

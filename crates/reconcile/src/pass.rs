@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use renewal::ending;
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
-use renewal::plan::{Action, Item, Plan, Remembered, Wish, plan};
+use renewal::plan::{Action, Item, Plan, Remembered, SkipReason, Wish, plan};
 use renewal::ports::{
     Clock as _, Event, Host as _, HostFailure, Known, Lease as _, LeaseHeld, Look, Memory as _,
     MemoryFailure, Observer as _,
@@ -341,6 +341,9 @@ fn at_rest(item: &Item<'_>, dry_run: bool, now: Timestamp) -> SiteReport {
         Action::Leave => tally::planned(item, Outcome::NotDue, item.due.ahead()),
         Action::Skip(why) => {
             let mut report = tally::planned(item, Outcome::Skipped, why.to_string());
+            if *why == SkipReason::Imported {
+                report.due_at = None;
+            }
             report.findings.extend(ending::warning(item.site, now));
             report
         }

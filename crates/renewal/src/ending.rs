@@ -4,7 +4,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::choice::How;
 use crate::finding::{Finding, FindingName};
 use crate::site::{Current, Site};
 
@@ -47,9 +46,7 @@ pub fn next_warning(site: &Site, now: Timestamp) -> Option<Timestamp> {
 }
 
 fn imported(site: &Site) -> Option<&Current> {
-    let choice = site.choice.as_ref()?;
-    let current = site.current.as_ref()?;
-    (choice.how == How::Imported && choice.leaf == current.certificate.sha256).then_some(current)
+    site.current.as_ref().filter(|_| site.is_imported())
 }
 
 fn tell_at(current: &Current) -> Timestamp {

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use crate::certificate::CertificateId;
-use crate::choice::{Choice, How};
 use crate::due::{Due, Reason, due};
 use crate::ending;
 use crate::name::Name;
@@ -149,7 +148,7 @@ fn decide<'a>(
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
     }
-    let imported = choice(site).is_some_and(|choice| choice.how == How::Imported);
+    let imported = site.is_imported();
     if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
         return item(Action::Skip(SkipReason::Imported), due);
     }
@@ -221,7 +220,7 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
         suggestion,
         now,
     );
-    let held = choice(site).zip(current);
+    let held = site.chosen().zip(current);
     let due = match held {
         Some((choice, current)) => choice.hold(due, current.certificate.valid.end()),
         None => due,
@@ -236,17 +235,13 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
     due
 }
 
-/// Returns what a person decided about the very certificate that the site has.
-fn choice(site: &Site) -> Option<&Choice> {
-    let current = site.current.as_ref()?;
-    let choice = site.choice.as_ref()?;
-    (choice.leaf == current.certificate.sha256).then_some(choice)
-}
-
 /// Returns the version that was obtained earlier and is still worth deploying.
 fn deployable(site: &Site, now: Timestamp) -> Option<u32> {
     let undeployed = site.undeployed.as_ref()?;
-    if choice(site).is_some_and(|choice| undeployed.version <= choice.newest) {
+    if site
+        .chosen()
+        .is_some_and(|choice| undeployed.version <= choice.newest)
+    {
         return None;
     }
     let certificate = &undeployed.certificate;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::choice::Choice;
+use crate::choice::{Choice, How};
 use crate::finding::Finding;
 use crate::name::Name;
 use crate::names::Names;
@@ -41,6 +41,21 @@ impl Site {
     #[must_use]
     pub fn domain(&self) -> &Name {
         self.wanted.domain()
+    }
+
+    /// Returns what a person decided about the very certificate that the site has.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Choice> {
+        let current = self.current.as_ref()?;
+        let choice = self.choice.as_ref()?;
+        (choice.leaf == current.certificate.sha256).then_some(choice)
+    }
+
+    /// Says whether its certificate was made elsewhere, so that it is only watched.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.chosen()
+            .is_some_and(|choice| choice.how == How::Imported)
     }
 
     /// Returns the place of the site's first server block, for people.

@@ -40,6 +40,8 @@ use crate::wire::Wiring;
 /// The options of `site:revoke-certificate`.
 #[derive(Args, Clone, Debug)]
 #[command(
+    // --version is a version of the lineage here.
+    disable_version_flag = true,
     after_help = "The site gets another certificate with another key first; nothing is revoked unless that one is served.\n\
     With the reason keyCompromise the key is never used again on this host.\n\n\
     Examples:\n  \

@@ -25,6 +25,8 @@ use crate::wire::Wiring;
 /// The options of `site:rollback-certificate`.
 #[derive(Args, Clone, Debug)]
 #[command(
+    // --version is a version of the lineage here.
+    disable_version_flag = true,
     after_help = "It must still be valid, not revoked, and cover all names of the one that is served. What is newer is left\n\
     alone until this one is due again: what was due already, when half of the time that is left now is over.\n\
     site:renew-certificates --domain=… --force goes forward at once.\n\n\
@@ -68,17 +70,18 @@ async fn roll_back(
         .host()
         .versions(&site.lineage)
         .map_err(|failure| not_done(NOT_BACK, &failure))?;
-    let refused = |why: &dyn std::error::Error| {
-        let made = CommandError::mend(unchanged(NOT_BACK)).because(why);
+    let refused = |why: String| {
+        let made = CommandError::mend(unchanged(NOT_BACK)).cause(why);
         let lines = versions
             .iter()
             .rev()
             .map(|version| described(version, site, now));
         lines.fold(made, CommandError::hint)
     };
-    let (number, facts) = choose(&versions, site, asked, now).map_err(|why| refused(&why))?;
+    let (number, facts) =
+        choose(&versions, site, asked, now).map_err(|why| refused(why.to_string()))?;
     if is_withdrawn(world, site, facts, now).await {
-        return Err(CommandError::mend(unchanged(NOT_BACK)).cause(format!(
+        return Err(refused(format!(
             "the CA wants version {number} replaced at once, as it does with what is revoked"
         )));
     }

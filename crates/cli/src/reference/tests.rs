@@ -141,10 +141,10 @@ fn challenge_not_found() -> Finding {
 }
 
 const OUTCOMES: &str = "\
-`outcome` is `issued`, `renewed`, `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
+`outcome` is `issued`, `renewed`, `installed` (by hand), `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
 `served` says what each address showed after the deployment; `error` is there when no handshake came about.";
 
 const STATES: &str = "\
-`state` is `valid`, `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
+`state` is `valid`, `imported` (only watched), `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
 `source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched, and for one without a
 certificate of a CA for which nobody asked. `findings` is about the host.";

@@ -113,7 +113,12 @@ fn a_site_without_tls_gets_its_lines() {
 #[test]
 fn it_is_watched_and_renewed_only_when_somebody_asks() {
     let mut host = host_with([(Site::cloudpanel("a.test"), 10)]);
-    let _ = install_pair(&host, &bought(20)).expect_code(0);
+    let soon = Days {
+        since: 70,
+        left: 20,
+    };
+    let soon = Authority::new("Bought").issue(&["a.test"], soon);
+    let _ = install_pair(&host, &soon).expect_code(0);
     let pebble = host.with_pebble(|settings| settings);
     let answer = renew(&host);
     assert_eq!(answer.outcome("a.test"), "skipped", "{:#}", answer.json);

@@ -60,6 +60,7 @@ pub(super) const PAGES: &[(&str, &str)] = &[
     ("live-links-broken", include_str!("../../../../../docs/findings/live-links-broken.md")),
     ("chain-incomplete", include_str!("../../../../../docs/findings/chain-incomplete.md")),
     ("certificate-expired", include_str!("../../../../../docs/findings/certificate-expired.md")),
+    ("imported-certificate-ends", include_str!("../../../../../docs/findings/imported-certificate-ends.md")),
     ("certificate-self-signed", include_str!("../../../../../docs/findings/certificate-self-signed.md")),
     ("certificate-rejected", include_str!("../../../../../docs/findings/certificate-rejected.md")),
     ("ca-unreachable", include_str!("../../../../../docs/findings/ca-unreachable.md")),
