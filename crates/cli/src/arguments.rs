@@ -112,6 +112,12 @@ pub enum Command {
     /// Replace a site's certificate, and have its CA revoke the old one
     #[command(name = "site:revoke-certificate")]
     SiteRevoke(commands::site_revoke::Arguments),
+    /// Say what on this machine endangers renewals
+    #[command(name = "host:audit")]
+    HostAudit(commands::host_audit::Arguments),
+    /// Take over what another client manages here, without a new order
+    #[command(name = "host:adopt")]
+    HostAdopt(commands::host_adopt::Arguments),
     /// Show the account at the CA
     #[command(name = "account:show")]
     AccountShow(commands::account::Arguments),
@@ -168,7 +174,9 @@ impl Command {
             Self::AccountShow(arguments) => Flags::new(arguments.staging),
             Self::AccountRollover(arguments) => Flags::new(arguments.staging),
             Self::AccountDeactivate(arguments) => Flags::new(arguments.staging),
-            Self::SiteInstall(_)
+            Self::HostAdopt(_)
+            | Self::HostAudit(_)
+            | Self::SiteInstall(_)
             | Self::SiteRollback(_)
             | Self::SiteRevoke(_)
             | Self::SiteList(_)

@@ -19,6 +19,8 @@ pub mod completions;
 pub mod config_show;
 pub mod demo;
 pub mod explain;
+pub mod host_adopt;
+pub mod host_audit;
 pub mod man;
 pub mod renew;
 pub mod service_install;
@@ -113,6 +115,8 @@ pub fn dispatch(cli: &Cli, session: &Session) -> Result<u8, CommandError> {
         Command::SiteLogs(arguments) => site_logs::run(session, &config()?, arguments),
         Command::SiteRollback(arguments) => site_rollback::run(session, &config()?, arguments),
         Command::SiteRevoke(arguments) => site_revoke::run(session, &config()?, arguments),
+        Command::HostAdopt(arguments) => host_adopt::run(session, &config()?, arguments),
+        Command::HostAudit(_) => host_audit::run(session, &config()?),
         Command::AccountShow(_) => account::show(session, &config()?),
         Command::AccountRollover(_) => account::roll_over(session, &config()?),
         Command::AccountDeactivate(_) => account::deactivate(session, &config()?),

@@ -18,6 +18,7 @@
 //! | does nginx accept it, and is it told? | `test`, `reload` |
 //! | what is served now? | `served` |
 //! | how is a challenge answered? | `challenge` |
+//! | how is another client's timer stopped? | [`jobs`] |
 //! | where are its error logs? | `error_logs` |
 //!
 //! # Invariants
@@ -27,6 +28,7 @@
 //! - A private key is never readable by others than root, not even for a moment.
 
 pub mod conf;
+pub mod jobs;
 pub mod look;
 
 mod settings;

@@ -24,6 +24,7 @@ pub mod choice;
 pub mod rollback;
 pub mod revocation;
 pub mod ending;
+pub mod adoption;
 pub mod challenge;
 pub mod deployment;
 pub mod report;

@@ -178,17 +178,13 @@ fn decide<'a>(
     if trusted.is_none() && !named {
         return item(Action::Skip(SkipReason::NeverHadOne), due);
     }
-    if imported && due.at > now {
-        due = Due {
-            at: now,
-            reason: Reason::Imported,
-        };
-    }
-    if wish.force && due.at > now {
-        due = Due {
-            at: now,
-            reason: Reason::Forced,
-        };
+    let asked = if imported {
+        Some(Reason::Imported)
+    } else {
+        wish.force.then_some(Reason::Forced)
+    };
+    if let Some(reason) = asked.filter(|_| due.at > now) {
+        due = Due { at: now, reason };
     }
     if due.at > now {
         return item(Action::Leave, due);

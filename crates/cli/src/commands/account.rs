@@ -109,10 +109,16 @@ pub fn show(session: &Session, config: &Config) -> Result<u8, CommandError> {
 /// When the CA refuses, or another run is at work.
 pub fn roll_over(session: &Session, config: &Config) -> Result<u8, CommandError> {
     let ca = config.usual_policy().ca;
-    let thumbprint = with_world(session, config, "account:rollover", async |world, _| {
-        let _held = renewal::ports::Lease::take(world.lease())?;
-        Ok(world.authority().roll_over(&ca).await?)
-    })?;
+    let thumbprint = with_world(
+        session,
+        config,
+        "account:rollover",
+        Access::Change,
+        async |world, _| {
+            let _held = renewal::ports::Lease::take(world.lease())?;
+            Ok(world.authority().roll_over(&ca).await?)
+        },
+    )?;
     if session.console.json {
         let document = json!({"directory": ca, "thumbprint": thumbprint});
         session.console.document(&document)?;
@@ -131,10 +137,16 @@ pub fn roll_over(session: &Session, config: &Config) -> Result<u8, CommandError>
 /// When the CA refuses, or another run is at work.
 pub fn deactivate(session: &Session, config: &Config) -> Result<u8, CommandError> {
     let ca = config.usual_policy().ca;
-    with_world(session, config, "account:deactivate", async |world, _| {
-        let _held = renewal::ports::Lease::take(world.lease())?;
-        Ok(world.authority().deactivate(&ca).await?)
-    })?;
+    with_world(
+        session,
+        config,
+        "account:deactivate",
+        Access::Change,
+        async |world, _| {
+            let _held = renewal::ports::Lease::take(world.lease())?;
+            Ok(world.authority().deactivate(&ca).await?)
+        },
+    )?;
     if session.console.json {
         let document = json!({"directory": ca, "deactivated": true});
         session.console.document(&document)?;

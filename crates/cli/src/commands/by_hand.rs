@@ -26,10 +26,13 @@ pub(super) fn with_world<T>(
     session: &Session,
     config: &Config,
     command: &str,
+    access: Access,
     work: impl AsyncFnOnce(Arc<Wiring>, Stop) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
-    session.start_logs(config);
-    let world = Wiring::new(session, config, command, Access::Change, None)?;
+    if access == Access::Change {
+        session.start_logs(config);
+    }
+    let world = Wiring::new(session, config, command, access, None)?;
     let world = Arc::new(world);
     runtime()?.block_on(async {
         let (sender, stop) = Stop::channel();

@@ -19,7 +19,7 @@ use crate::commands::Session;
 use crate::commands::renew::could_not_begin;
 use crate::config::Config;
 use crate::errors::CommandError;
-use crate::wire::Wiring;
+use crate::wire::{Access, Wiring};
 
 /// The options of `site:install:certificate`; their spelling is CloudPanel's.
 #[derive(Args, Clone, Debug)]
@@ -62,10 +62,16 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
             bundle.left_out
         ));
     }
-    let report = with_world(session, config, COMMAND, async |world, stop| {
-        let by_hand = begin(&world, &arguments.domain, arguments.wait, &stop).await?;
-        install(&world, by_hand, &bundle).await
-    })?;
+    let report = with_world(
+        session,
+        config,
+        COMMAND,
+        Access::Change,
+        async |world, stop| {
+            let by_hand = begin(&world, &arguments.domain, arguments.wait, &stop).await?;
+            install(&world, by_hand, &bundle).await
+        },
+    )?;
     tell(session, COMMAND, &report)
 }
 

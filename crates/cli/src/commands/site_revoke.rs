@@ -35,7 +35,7 @@ use crate::errors::CommandError;
 use crate::output::document::ReportDocument;
 use crate::output::report::{Manner, to_text};
 use crate::output::verdict::exit_code;
-use crate::wire::Wiring;
+use crate::wire::{Access, Wiring};
 
 /// The options of `site:revoke-certificate`.
 #[derive(Args, Clone, Debug)]
@@ -83,25 +83,31 @@ struct Target {
 ///
 /// Says what stood in the way. After a failure of the CA the replacement is served already.
 pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
-    let (target, replaced, code) = with_world(session, config, COMMAND, async |world, stop| {
-        let target = find(&world, arguments, &stop).await?;
-        if burns(arguments.reason) {
-            // From now on, whatever comes of the rest.
-            remember(&world, &target, arguments.reason, None).await?;
-        }
-        let mut replaced = None;
-        if target.served {
-            let report = replace(&world, &target, arguments, &stop).await?;
-            let code = exit_code(&report);
-            let in_place = is_replaced(&report);
-            replaced = Some(report);
-            if !in_place {
-                return Ok((target, replaced, code.max(1)));
+    let (target, replaced, code) = with_world(
+        session,
+        config,
+        COMMAND,
+        Access::Change,
+        async |world, stop| {
+            let target = find(&world, arguments, &stop).await?;
+            if burns(arguments.reason) {
+                // From now on, whatever comes of the rest.
+                remember(&world, &target, arguments.reason, None).await?;
             }
-        }
-        revoke(&world, &target, arguments.reason).await?;
-        Ok((target, replaced, 0))
-    })?;
+            let mut replaced = None;
+            if target.served {
+                let report = replace(&world, &target, arguments, &stop).await?;
+                let code = exit_code(&report);
+                let in_place = is_replaced(&report);
+                replaced = Some(report);
+                if !in_place {
+                    return Ok((target, replaced, code.max(1)));
+                }
+            }
+            revoke(&world, &target, arguments.reason).await?;
+            Ok((target, replaced, 0))
+        },
+    )?;
     tell(session, arguments, &target, replaced.as_ref(), code)
 }
 

@@ -20,7 +20,7 @@ use crate::commands::renew::could_not_begin;
 use crate::config::Config;
 use crate::errors::CommandError;
 use crate::output::when;
-use crate::wire::Wiring;
+use crate::wire::{Access, Wiring};
 
 /// The options of `site:rollback-certificate`.
 #[derive(Args, Clone, Debug)]
@@ -52,10 +52,16 @@ pub struct Arguments {
 ///
 /// Says why no earlier one, or not this one, can be served; then nothing was changed.
 pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
-    let report = with_world(session, config, COMMAND, async |world, stop| {
-        let by_hand = begin(&world, &arguments.domain, arguments.wait, &stop).await?;
-        roll_back(&world, by_hand, arguments.version).await
-    })?;
+    let report = with_world(
+        session,
+        config,
+        COMMAND,
+        Access::Change,
+        async |world, stop| {
+            let by_hand = begin(&world, &arguments.domain, arguments.wait, &stop).await?;
+            roll_back(&world, by_hand, arguments.version).await
+        },
+    )?;
     tell(session, COMMAND, &report)
 }
 

@@ -150,84 +150,63 @@ fn it_is_watched_and_renewed_only_when_somebody_asks() {
     assert_eq!(listed.site("a.test")["state"], "valid");
 }
 
-#[test]
-fn what_does_not_fit_is_refused_with_the_check_that_failed() {
+const BOTH: [&str; 2] = ["a.test", "www.a.test"];
+
+/// A year, of which a day is over.
+const YEAR: Days = Days {
+    since: 1,
+    left: 364,
+};
+
+/// Tries to install each pair on a host whose certificate has a month left; each must be refused for its reason, and
+/// change nothing.
+#[track_caller]
+fn check_refused(pairs: &[(Pair, &str)]) -> Host {
     let host = host_with([(Site::cloudpanel("a.test").also("www.a.test"), 30)]);
-    let authority = Authority::new("Bought");
-    let both = ["a.test", "www.a.test"];
-    let good = authority.issue(
-        &both,
-        Days {
-            since: 1,
-            left: 300,
-        },
-    );
-    let other = authority.issue(
-        &both,
-        Days {
-            since: 1,
-            left: 300,
-        },
-    );
     let before = guarded(&host);
-    let refused = |pair: &Pair, expected: &str| {
-        let answer = install_pair(&host, pair).expect_code(1);
-        let causes = causes(&answer);
+    for (pair, expected) in pairs {
+        let causes = causes(&install_pair(&host, pair).expect_code(1));
         assert!(
             causes.contains(expected),
             "{expected:?} is not in {causes:?}"
         );
         assert_unchanged(&before, &host);
-    };
+    }
+    host
+}
+
+#[test]
+fn files_that_hold_no_pair_are_refused_with_the_check_that_failed() {
+    let authority = Authority::new("Bought");
+    let good = authority.issue(&BOTH, YEAR);
     let with = |change: &dyn Fn(&mut Pair)| {
         let mut pair = good.clone();
         change(&mut pair);
         pair
     };
-    refused(
-        &with(&|pair| pair.key = other.key.clone()),
-        "the private key belongs to none",
-    );
-    refused(
-        &with(&|pair| pair.chain = String::new()),
-        "the chain is not whole",
-    );
-    refused(
-        &with(&|pair| pair.key = "nonsense".into()),
-        "no private key",
-    );
-    refused(&with(&|pair| pair.leaf = String::new()), "belongs to none");
-    refused(
-        &with(&|pair| pair.key.truncate(80)),
-        "bought.key: a PEM block is damaged",
-    );
+    let other = authority.issue(&BOTH, YEAR).key;
     let locked = openssl_key(&good, &["pkcs8", "-topk8", "-passout", "pass:x"]);
-    refused(
-        &with(&|pair| pair.key = locked.clone()),
-        "protected by a passphrase",
-    );
-    refused(
-        &authority.issue(
-            &["a.test"],
-            Days {
-                since: 1,
-                left: 300,
-            },
+    let host = check_refused(&[
+        (
+            with(&|pair| pair.key = other.clone()),
+            "the private key belongs to none",
         ),
-        "does not cover www.a.test",
-    );
-    refused(
-        &authority.issue(&both, Days::left(-1)),
-        "the certificate expired",
-    );
-    refused(
-        &authority.issue(&both, Days { since: 80, left: 5 }),
-        "older than the one being served",
-    );
-    refused(
-        &testkit::certificate::self_signed(&both, Days::left(300)),
-        "self-signed",
-    );
+        (
+            with(&|pair| pair.chain = String::new()),
+            "the chain is not whole",
+        ),
+        (with(&|pair| pair.key = "nonsense".into()), "no private key"),
+        (with(&|pair| pair.leaf = String::new()), "belongs to none"),
+        (
+            with(&|pair| pair.key.truncate(80)),
+            "bought.key: a PEM block is damaged",
+        ),
+        (
+            with(&|pair| pair.key = locked.clone()),
+            "protected by a passphrase",
+        ),
+    ]);
+    let before = guarded(&host);
     let missing = install(&host, "/nowhere/key", "/nowhere/crt", &[]).expect_code(1);
     let text = missing.json["error"]["message"].to_string();
     assert!(
@@ -236,6 +215,30 @@ fn what_does_not_fit_is_refused_with_the_check_that_failed() {
     );
     assert_unchanged(&before, &host);
     let _ = install_pair(&host, &good).expect_code(0);
+}
+
+#[test]
+fn a_certificate_that_must_not_be_served_is_refused_with_the_check_that_failed() {
+    let authority = Authority::new("Bought");
+    let old = Days { since: 80, left: 5 };
+    let _ = check_refused(&[
+        (
+            authority.issue(&["a.test"], YEAR),
+            "does not cover www.a.test",
+        ),
+        (
+            authority.issue(&BOTH, Days::left(-1)),
+            "the certificate expired",
+        ),
+        (
+            authority.issue(&BOTH, old),
+            "older than the one being served",
+        ),
+        (
+            testkit::certificate::self_signed(&BOTH, YEAR),
+            "self-signed",
+        ),
+    ]);
 }
 
 #[test]

@@ -9,9 +9,11 @@
     reason = "tests write the files that people and other programs would, and their helpers may fail as tests do"
 )]
 
+mod adopted;
 mod answer;
 mod disk;
 mod hosts;
+mod namespace;
 mod practice;
 
 mod broken_nginx;

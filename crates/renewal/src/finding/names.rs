@@ -110,6 +110,7 @@ finding_names! {
     ClockWrong "clock-wrong" Fatal "this host's clock is wrong",
     ServiceNotRunning "service-not-running" Warning "the scheduler does not run",
     AnotherRunHoldsTheLock "another-run-holds-the-lock" Fatal "another run is at work",
+    PanelCronMissing "panel-cron-missing" Warning "CloudPanel's cron file is missing, and with it its nightly jobs",
     OtherClientActive "other-client-active" Warning "another ACME client renews the same names",
 }
 

@@ -73,5 +73,6 @@ pub(super) const PAGES: &[(&str, &str)] = &[
     ("clock-wrong", include_str!("../../../../../docs/findings/clock-wrong.md")),
     ("service-not-running", include_str!("../../../../../docs/findings/service-not-running.md")),
     ("another-run-holds-the-lock", include_str!("../../../../../docs/findings/another-run-holds-the-lock.md")),
+    ("panel-cron-missing", include_str!("../../../../../docs/findings/panel-cron-missing.md")),
     ("other-client-active", include_str!("../../../../../docs/findings/other-client-active.md")),
 ];
