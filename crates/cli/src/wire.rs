@@ -28,7 +28,7 @@ use crate::errors::{AS_ROOT, CommandError};
 use crate::progress::Progress;
 
 mod settings;
-mod users;
+pub(crate) mod users;
 
 /// The driver's world, made of the real adapters.
 pub struct Wiring {

@@ -32,5 +32,6 @@ mod bad_input;
 mod listing;
 mod lock;
 mod logs;
+mod panel_user;
 mod service;
 mod units;
