@@ -341,7 +341,7 @@ fn at_rest(item: &Item<'_>, dry_run: bool, now: Timestamp) -> SiteReport {
         Action::Leave => tally::planned(item, Outcome::NotDue, item.due.ahead()),
         Action::Skip(why) => {
             let mut report = tally::planned(item, Outcome::Skipped, why.to_string());
-            if *why == SkipReason::Imported {
+            if *why == SkipReason::MadeElsewhere {
                 report.due_at = None;
             }
             report.findings.extend(ending::warning(item.site, now));

@@ -176,6 +176,19 @@ fn decide_one<'a>(
         current.is_some_and(|current| current.certificate.sha256 == leaf)
     };
     let serving: Vec<&Site> = sites.iter().filter(serves).collect();
+    // Since an earlier takeover clpctl may have renewed it, where the client keeps copies of its own.
+    let renewed = |site: &&Site| {
+        let ours = site
+            .current
+            .as_ref()
+            .is_some_and(|current| current.version.is_some());
+        ours && site.wanted.iter().all(|name| managed.names.contains(name))
+    };
+    let serving = if serving.is_empty() {
+        sites.iter().filter(renewed).collect()
+    } else {
+        serving
+    };
     if serving.is_empty() {
         return Err(Stays::NoSite);
     }
@@ -306,6 +319,15 @@ mod tests {
         check(
             managed("b.test c.test", Some(2)),
             expect!["b.test {}, c.test {}"],
+        );
+    }
+
+    #[test]
+    fn a_site_that_clpctl_renewed_since_is_still_taken_over() {
+        check(managed("a.test www.a.test", Some(9)), expect!["a.test {}"]);
+        check(
+            managed("www.a.test", Some(9)),
+            expect!["no site of nginx serves its certificate (needed: true)"],
         );
     }
 

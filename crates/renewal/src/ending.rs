@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::finding::{Finding, FindingName};
+use crate::finding::{Finding, FindingName, Severity};
 use crate::site::{Current, Site};
 
 /// Returns what is to be told about the end of the site's certificate, if it was imported.
@@ -25,12 +25,18 @@ pub fn warning(site: &Site, now: Timestamp) -> Option<Finding> {
             ),
         )
     } else if tell_at(current) <= now {
+        let severity = if in_last_week(current) <= now {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
         Finding::new(
-            FindingName::ImportedCertificateEnds,
+            FindingName::CertificateEndsSoon,
             format!(
                 "the imported certificate of {domain} ends soon, and it is not renewed by itself"
             ),
         )
+        .severity(severity)
     } else {
         return None;
     };
@@ -41,12 +47,21 @@ pub fn warning(site: &Site, now: Timestamp) -> Option<Finding> {
 #[must_use]
 pub fn next_warning(site: &Site, now: Timestamp) -> Option<Timestamp> {
     let current = imported(site)?;
-    let moments = [tell_at(current), current.certificate.valid.end()];
+    let end = current.certificate.valid.end();
+    let moments = [tell_at(current), in_last_week(current), end];
     moments.into_iter().find(|moment| *moment > now)
 }
 
 fn imported(site: &Site) -> Option<&Current> {
     site.current.as_ref().filter(|_| site.is_imported())
+}
+
+/// Returns when a week is left; no sooner than it is told of at all.
+fn in_last_week(current: &Current) -> Timestamp {
+    let end = current.certificate.valid.end();
+    end.checked_sub(LAST_WEEK)
+        .unwrap_or(end)
+        .max(tell_at(current))
 }
 
 fn tell_at(current: &Current) -> Timestamp {
@@ -57,6 +72,9 @@ fn tell_at(current: &Current) -> Timestamp {
         .unwrap_or(Timestamp::MIN);
     latest.max(valid.at(2, 3))
 }
+
+/// Then it is no matter for next week any more.
+const LAST_WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Buying a certificate takes people some weeks. One that lives shorter is told of when a third of its life is left.
 const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -135,7 +153,7 @@ mod tests {
             How::Imported,
             year,
             "2026-01-30",
-            expect!["warning imported-certificate-ends, then 2026-03-01T00:00:00Z"],
+            expect!["warning certificate-ends-soon, then 2026-02-22T00:00:00Z"],
         );
         check(
             How::Imported,
@@ -143,6 +161,7 @@ mod tests {
             "2026-03-01",
             expect!["error certificate-expired, then never"],
         );
+        check(How::Imported, year, "2026-02-22", expect!["error certificate-ends-soon, then 2026-03-01T00:00:00Z"]);
         let short = "2026-02-01 2026-02-16";
         check(
             How::Imported,

@@ -82,7 +82,7 @@ pub enum SkipReason {
     #[error(
         "its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA"
     )]
-    Imported,
+    MadeElsewhere,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -150,7 +150,7 @@ fn decide<'a>(
     }
     let imported = site.is_imported();
     if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
-        return item(Action::Skip(SkipReason::Imported), due);
+        return item(Action::Skip(SkipReason::MadeElsewhere), due);
     }
     let staging = site.policy.ca.is_staging();
     let trusted = site.current.as_ref().filter(|current| {

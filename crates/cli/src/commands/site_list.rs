@@ -156,7 +156,7 @@ pub fn row<'a>(item: &Item<'a>, remembered: Option<&Remembered>, now: Timestamp)
 fn unasked(action: &Action) -> bool {
     matches!(
         action,
-        Action::Skip(SkipReason::NeverHadOne | SkipReason::Imported)
+        Action::Skip(SkipReason::NeverHadOne | SkipReason::MadeElsewhere)
     )
 }
 
@@ -178,7 +178,7 @@ fn state(site: &Site, action: &Action, remembered: Option<&Remembered>, now: Tim
     }
     match action {
         Action::Deploy(_) | Action::Order { .. } | Action::Postpone(_) => State::Due,
-        Action::Skip(SkipReason::Imported) => State::Imported,
+        Action::Skip(SkipReason::MadeElsewhere) => State::Imported,
         Action::Leave | Action::Skip(_) => State::Valid,
     }
 }

@@ -339,6 +339,14 @@ fn what_acme_sh_manages_is_taken_over_with_its_key() {
     assert_served(&host, "c.test");
     let text = openssl::x509(&host.live("c.test").join("cert.pem"), &["-text"]);
     assert!(text.contains("secp384r1"), "{text}");
+    let before = everything(&host);
+    let again = ask(&host, &["host:adopt", "--from=acme.sh"]).expect_code(0);
+    assert_eq!(client(&again)["lineages"][0]["outcome"], "taken-over");
+    assert_eq!(
+        disk::differences(&before, &everything(&host)),
+        NOTHING,
+        "a second time"
+    );
     let undone = ask(&host, &["host:adopt", "--undo"]).expect_code(0);
     let left = undone.json["left"].to_string();
     assert!(left.contains("ssl/c.pem: name that again"), "{left}");

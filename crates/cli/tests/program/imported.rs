@@ -122,7 +122,7 @@ fn it_is_watched_and_renewed_only_when_somebody_asks() {
     let pebble = host.with_pebble(|settings| settings);
     let answer = renew(&host);
     assert_eq!(answer.outcome("a.test"), "skipped", "{:#}", answer.json);
-    let finding = answer.finding("a.test", "imported-certificate-ends");
+    let finding = answer.finding("a.test", "certificate-ends-soon");
     assert_eq!(finding["severity"], "warning");
     let listed = ask(&host, &["site:list"]).expect_code(0);
     let row = listed.site("a.test");

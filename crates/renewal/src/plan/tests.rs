@@ -343,21 +343,21 @@ fn an_imported_certificate_is_watched_until_somebody_asks_for_another() {
         &cases,
         "",
         expect![[r#"
-        a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
-        b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
-        c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
-        look again: 2026-03-01T00:00:00Z
-    "#]],
+            a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
+            look again: 2026-02-22T00:00:00Z
+        "#]],
     );
     check(
         &cases,
         "force",
         expect![[r#"
-        a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
-        b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
-        c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
-        look again: 2026-03-01T00:00:00Z
-    "#]],
+            a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
+            look again: 2026-02-22T00:00:00Z
+        "#]],
     );
     check(
         &cases,

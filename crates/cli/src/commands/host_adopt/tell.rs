@@ -101,11 +101,11 @@ pub(super) fn undone(session: &Session, dry: bool, undone: &Undone) -> Result<u8
     if clients.is_empty() {
         out.push_str("Nothing was taken over, so there is nothing to give back.\n");
     }
-    for line in &undone.done {
-        push_wrapped(&mut out, &format!("{GOOD}-{GOOD:#} {line}"), 2, width);
-    }
-    for line in &undone.left {
-        push_wrapped(&mut out, &format!("{WARNING}!{WARNING:#} {line}"), 2, width);
+    let done = undone.done.iter().map(|line| (GOOD, "-", line));
+    let left = undone.left.iter().map(|line| (WARNING, "!", line));
+    for (style, mark, line) in done.chain(left) {
+        out.push_str(&format!("{style}{mark}{style:#} "));
+        push_wrapped(&mut out, line, 2, width);
     }
     if !clients.is_empty() {
         let clients = clients.join(" and ");
@@ -147,46 +147,40 @@ fn push_client(out: &mut String, plan: &ClientPlan, arguments: &Arguments, width
         found.client,
         found.place.display()
     ));
-    let mut line = |indent: usize, text: String| {
+    let mut line = |indent: usize, mark: &str, text: String| {
         out.extend(std::iter::repeat_n(' ', indent));
+        // The mark has colours, which are not to be counted as columns.
+        out.push_str(mark);
         push_wrapped(out, &text, indent + 2, width);
     };
     for account in &plan.accounts {
-        line(2, account_words(account));
+        line(2, "", account_words(account));
     }
     for lineage in &plan.lineages {
         let managed = &found.managed[lineage.index];
-        line(
-            2,
-            format!(
-                "{LABEL}{}{LABEL:#}  {}",
-                managed.name,
-                lineage_words(lineage)
-            ),
-        );
+        let (style, word) = match &lineage.outcome {
+            Ok(_) => (GOOD, "taken over"),
+            Err(_) => (WARNING, "stays"),
+        };
+        let name = &managed.name;
+        let mark = format!("{LABEL}{name}{LABEL:#}  {style}{word}{style:#}: ");
+        line(2, &mark, lineage_words(lineage));
         for (when, what) in &managed.hooks {
-            line(
-                4,
-                format!(
-                    "{when}: {what} — clpctl runs no such programs; see to it that nothing needs it"
-                ),
-            );
+            line(4, "", format!("{when}: {what} ({NO_HOOKS})"));
         }
         for note in &managed.notes {
-            line(4, format!("{note}."));
+            line(4, "", format!("{note}."));
         }
     }
     for (when, what) in &found.hooks {
-        line(
-            2,
-            format!("for all, {when}: {what} — clpctl runs no such programs"),
-        );
+        line(2, "", format!("for all, {when}: {what} ({NO_HOOKS})"));
     }
+    let mark = format!("{WARNING}!{WARNING:#} ");
     for problem in &found.problems {
-        line(2, format!("{WARNING}!{WARNING:#} {problem}"));
+        line(2, &mark, problem.clone());
     }
     for schedule in &plan.schedules {
-        line(2, schedule_words(found.client, schedule, arguments));
+        line(2, "", schedule_words(found.client, schedule, arguments));
     }
 }
 
@@ -215,9 +209,9 @@ fn lineage_words(lineage: &Lineage) -> String {
                 .iter()
                 .map(|(site, settings)| site_words(site.domain(), settings, site.policy.listed))
                 .collect();
-            format!("{GOOD}taken over{GOOD:#}: {}", each.join("; "))
+            each.join("; ")
         }
-        Err(stays) => format!("{WARNING}stays{WARNING:#}: {stays}"),
+        Err(stays) => stays.to_string(),
     }
 }
 
@@ -307,3 +301,6 @@ fn hooks_json(hooks: &[(String, String)]) -> Vec<Value> {
         .map(|(when, what)| json!({"when": when, "command": what}))
         .collect()
 }
+
+/// What a person has to think of.
+const NO_HOOKS: &str = "clpctl runs no such programs: see to it that nothing needs it";
