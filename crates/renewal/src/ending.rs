@@ -161,7 +161,12 @@ mod tests {
             "2026-03-01",
             expect!["error certificate-expired, then never"],
         );
-        check(How::Imported, year, "2026-02-22", expect!["error certificate-ends-soon, then 2026-03-01T00:00:00Z"]);
+        check(
+            How::Imported,
+            year,
+            "2026-02-22",
+            expect!["error certificate-ends-soon, then 2026-03-01T00:00:00Z"],
+        );
         let short = "2026-02-01 2026-02-16";
         check(
             How::Imported,

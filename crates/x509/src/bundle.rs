@@ -131,11 +131,21 @@ impl Found {
             let key = self.keys.iter().find(|key| key.public == **public);
             pairs.extend(key.map(|key| (key, index)));
         }
-        match pairs[..] {
-            [pair] => Ok(pair),
-            [] => Err(BundleError::KeyDoesNotFit(self.subjects())),
-            _ => Err(BundleError::TwoLeaves),
+        let Some((key, first)) = pairs.first().copied() else {
+            return Err(BundleError::KeyDoesNotFit(self.subjects()));
+        };
+        if pairs.iter().any(|(other, _)| other.public != key.public) {
+            return Err(BundleError::TwoLeaves);
         }
+        // A renewal may have kept the key: the newest is meant.
+        let newest = pairs.iter().map(|(_, index)| *index);
+        let newest = newest.max_by_key(|index| self.end_of(*index));
+        Ok((key, newest.unwrap_or(first)))
+    }
+
+    fn end_of(&self, index: usize) -> Option<i64> {
+        let certificate = facts::parse(&self.certificates[index]).ok()?;
+        Some(certificate.validity().not_after.timestamp())
     }
 
     /// Follows the issuers from the leaf upwards; returns also how many certificates are no part of that.

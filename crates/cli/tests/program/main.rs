@@ -9,6 +9,7 @@
     reason = "tests write the files that people and other programs would, and their helpers may fail as tests do"
 )]
 
+mod account;
 mod adopted;
 mod answer;
 mod disk;
