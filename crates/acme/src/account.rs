@@ -18,8 +18,11 @@ use crate::jws::{self, AccountKey, Signer};
 
 pub use self::file::AccountError;
 pub(crate) use self::file::{AccountFile, Record};
+pub use self::foreign::{ForeignAccount, JwkError, Takeover, pem_of_jwk, thumbprint_of};
+pub(crate) use self::foreign::{give_back, take_over};
 
 mod file;
+mod foreign;
 
 /// An account that the CA knows.
 pub(crate) struct Account {

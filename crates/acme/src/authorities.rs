@@ -11,15 +11,15 @@ use renewal::finding::{Finding, FindingName};
 use renewal::policy::Ca;
 use renewal::ports::{Authority, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
+use renewal::revocation::RevocationReason;
 use renewal::secret::Secret;
 use renewal::suggestion::Answer;
 use rustls_pki_types::CertificateDer;
 
-use crate::account::{AccountError, AccountFile, AccountSummary};
+use crate::account::{self, AccountError, AccountFile, AccountSummary, ForeignAccount, Takeover};
 use crate::client::{Client, Now};
 use crate::directory::About;
 use crate::http::{Http, SetupError};
-use crate::revocation::RevocationReason;
 
 /// What the CAs' clients need to know of this host.
 #[derive(Clone, Debug)]
@@ -81,7 +81,32 @@ impl Authorities {
         self.client(ca).account_summary()
     }
 
-    /// Revokes a certificate that our account at `ca` obtained. One that is revoked already is no error.
+    /// Takes over an account that another client made at `ca`, unless we have one there; with `apply` false, only says
+    /// what would come of it. The CA is asked for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When its key can be none of an account, or our file cannot be used.
+    pub fn take_over(
+        &self,
+        ca: &Ca,
+        theirs: &ForeignAccount,
+        apply: bool,
+    ) -> Result<Takeover, AccountError> {
+        account::take_over(&self.file(ca), ca, theirs, apply)
+    }
+
+    /// Forgets our account at `ca` when its key is the one with this thumbprint; says whether it is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When our file cannot be used.
+    pub fn give_back(&self, ca: &Ca, thumbprint: &str) -> Result<bool, AccountError> {
+        account::give_back(&self.file(ca), thumbprint)
+    }
+
+    /// Revokes a certificate of `ca`, in the name of our account or with the certificate's own key where there is one.
+    /// One that is revoked already is no error.
     ///
     /// # Errors
     ///
@@ -90,11 +115,12 @@ impl Authorities {
         &self,
         ca: &Ca,
         certificate_der: &[u8],
+        key: Option<&Secret>,
         reason: RevocationReason,
     ) -> Result<(), OrderFailure> {
         Ok(self
             .client(ca)
-            .revoke(certificate_der, reason, &quiet)
+            .revoke(certificate_der, key, reason, &quiet)
             .await?)
     }
 
@@ -116,13 +142,17 @@ impl Authorities {
         Ok(self.client(ca).deactivate(&quiet).await?)
     }
 
+    fn file(&self, ca: &Ca) -> AccountFile {
+        AccountFile::new(&self.settings.accounts, ca)
+    }
+
     fn client(&self, ca: &Ca) -> Arc<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry(ca.clone()).or_insert_with(|| {
             Arc::new(Client::new(
                 ca.clone(),
                 Arc::clone(&self.http),
-                AccountFile::new(&self.settings.accounts, ca),
+                self.file(ca),
                 self.settings.contact.clone(),
                 self.settings.own_addresses.clone(),
                 Arc::clone(&self.now),

@@ -52,6 +52,11 @@ impl RequestError {
         }
     }
 
+    /// Says whether the CA said no, for good.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. }) && !self.passes()
+    }
+
     /// Says whether nothing was decided: the same request may be made again later.
     pub(crate) fn passes(&self) -> bool {
         match self {

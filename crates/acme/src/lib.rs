@@ -13,11 +13,12 @@
 //! - Signed requests go only to hosts that the CA's directory names.
 //! - An account's key is on disk before the CA hears of it.
 
-pub use self::account::{AccountError, AccountSummary};
+pub use self::account::{
+    AccountError, AccountSummary, ForeignAccount, JwkError, Takeover, pem_of_jwk, thumbprint_of,
+};
 pub use self::authorities::{Authorities, Settings};
 pub use self::directory::About;
 pub use self::http::{SetupError, roots};
-pub use self::revocation::RevocationReason;
 
 pub mod diagnosis;
 pub mod problem;

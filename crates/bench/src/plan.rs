@@ -114,6 +114,7 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
         lineage,
         undeployed: None,
         panel: OnPanel::No,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     };

@@ -94,6 +94,9 @@ pub enum Command {
     /// Renew the certificates of all sites that are due (CloudPanel's name for it)
     #[command(name = "lets-encrypt:renew:certificates")]
     RenewAll(RenewAll),
+    /// Serve a certificate that was made elsewhere
+    #[command(name = "site:install:certificate")]
+    SiteInstall(commands::site_install::Arguments),
     /// List every site with its certificate and when that is due
     #[command(name = "site:list")]
     SiteList(commands::site_list::Arguments),
@@ -103,6 +106,27 @@ pub enum Command {
     /// Show what clpctl, nginx and the CA said about a site, merged by time
     #[command(name = "site:logs")]
     SiteLogs(commands::site_logs::Arguments),
+    /// Serve an earlier certificate of a site again
+    #[command(name = "site:rollback-certificate")]
+    SiteRollback(commands::site_rollback::Arguments),
+    /// Replace a site's certificate, and have its CA revoke the old one
+    #[command(name = "site:revoke-certificate")]
+    SiteRevoke(commands::site_revoke::Arguments),
+    /// Say what on this machine endangers renewals
+    #[command(name = "host:audit")]
+    HostAudit(commands::host_audit::Arguments),
+    /// Take over what another client manages here, without a new order
+    #[command(name = "host:adopt")]
+    HostAdopt(commands::host_adopt::Arguments),
+    /// Show the account at the CA
+    #[command(name = "account:show")]
+    AccountShow(commands::account::Arguments),
+    /// Give the account at the CA a new key
+    #[command(name = "account:rollover")]
+    AccountRollover(commands::account::Rollover),
+    /// Deactivate the account at the CA, for good
+    #[command(name = "account:deactivate")]
+    AccountDeactivate(commands::account::Deactivate),
     /// Run the scheduler in the foreground
     #[command(name = "service:run")]
     ServiceRun(ServiceRun),
@@ -147,7 +171,15 @@ impl Command {
             Self::RenewCertificates(arguments) => arguments.flags(),
             Self::InstallCertificate(arguments) => arguments.flags(),
             Self::RenewAll(arguments) => arguments.flags(),
-            Self::SiteList(_)
+            Self::AccountShow(arguments) => Flags::new(arguments.staging),
+            Self::AccountRollover(arguments) => Flags::new(arguments.staging),
+            Self::AccountDeactivate(arguments) => Flags::new(arguments.staging),
+            Self::HostAdopt(_)
+            | Self::HostAudit(_)
+            | Self::SiteInstall(_)
+            | Self::SiteRollback(_)
+            | Self::SiteRevoke(_)
+            | Self::SiteList(_)
             | Self::SiteShow(_)
             | Self::SiteLogs(_)
             | Self::ServiceRun(_)

@@ -14,18 +14,26 @@ use crate::environment::Environment;
 use crate::errors::CommandError;
 use crate::nearest::nearest;
 
+pub mod account;
 pub mod completions;
 pub mod config_show;
 pub mod demo;
 pub mod explain;
+pub mod host_adopt;
+pub mod host_audit;
 pub mod man;
 pub mod renew;
 pub mod service_install;
 pub mod service_run;
 pub mod service_status;
+pub mod site_install;
 pub mod site_list;
 pub mod site_logs;
+pub mod site_revoke;
+pub mod site_rollback;
 pub mod site_show;
+
+mod by_hand;
 
 /// What every command has at hand.
 #[derive(Clone)]
@@ -101,9 +109,17 @@ pub fn dispatch(cli: &Cli, session: &Session) -> Result<u8, CommandError> {
             &RenewCertificates::from(all),
         ),
         Command::InstallCertificate(arguments) => renew::install(session, &config()?, arguments),
+        Command::SiteInstall(arguments) => site_install::run(session, &config()?, arguments),
         Command::SiteList(arguments) => site_list::run(session, &config()?, arguments),
         Command::SiteShow(arguments) => site_show::run(session, &config()?, arguments),
         Command::SiteLogs(arguments) => site_logs::run(session, &config()?, arguments),
+        Command::SiteRollback(arguments) => site_rollback::run(session, &config()?, arguments),
+        Command::SiteRevoke(arguments) => site_revoke::run(session, &config()?, arguments),
+        Command::HostAdopt(arguments) => host_adopt::run(session, &config()?, arguments),
+        Command::HostAudit(_) => host_audit::run(session, &config()?),
+        Command::AccountShow(_) => account::show(session, &config()?),
+        Command::AccountRollover(_) => account::roll_over(session, &config()?),
+        Command::AccountDeactivate(_) => account::deactivate(session, &config()?),
         Command::ServiceRun(_) => service_run::run(session, &config()?),
         Command::ServiceStatus(_) => service_status::run(session, &config()?),
         Command::ServiceInstall(arguments) => service_install::run(session, &config()?, arguments),

@@ -143,13 +143,22 @@ pub fn load(
         .as_deref()
         .map(|text| text::parse(path, text))
         .transpose()?;
+    let beside = path.with_file_name(ADOPTED);
+    let adopted = text::read(&beside, false)?;
+    let adopted = adopted
+        .as_deref()
+        .map(|text| text::parse(&beside, text))
+        .transpose()?;
     let mut reader = read::Reader::new(parsed.as_ref(), environment, flags);
     reader.check_names();
     let (paths, acme) = (Paths::read(&mut reader), Acme::read(&mut reader));
     let (http01, renewal) = (Http01::read(&mut reader), Renewal::read(&mut reader));
     let (nginx, dns) = (Nginx::read(&mut reader), Dns::read(&mut reader));
     let (host, log) = (Host::read(&mut reader), Log::read(&mut reader));
-    let sites = site::read_all(&mut reader, &acme, &http01, &renewal);
+    let base = (&acme, &http01, &renewal);
+    let mut sites = site::read_all(&mut reader, parsed.as_ref(), base, &[]);
+    let adopted = site::read_all(&mut reader, adopted.as_ref(), base, &sites);
+    sites.extend(adopted);
     let (problems, shown) = reader.finish();
     if !problems.is_empty() {
         return Err(problem::to_error(problems));
@@ -230,6 +239,9 @@ impl Config {
         }
     }
 }
+
+/// What `host:adopt` writes beside it: `[[site]]`s that stand behind those of the configuration.
+pub(crate) const ADOPTED: &str = "adopted.toml";
 
 /// The file that is read when none is named; it may be missing.
 pub(crate) const FILE_USUAL: &str = "/etc/clpctl/clpctl.toml";

@@ -59,12 +59,6 @@ impl Environment {
         PathBuf::from(self.get(CLOUDPANEL).unwrap_or(CLOUDPANEL_USUAL))
     }
 
-    /// Says whether this process was started by handing a command on, so that handing it on again would never end.
-    #[must_use]
-    pub fn was_handed_on(&self) -> bool {
-        self.get(HANDED_ON).is_some()
-    }
-
     /// Says whether the user asked for output without colour (<https://no-color.org>).
     #[must_use]
     pub fn no_color(&self) -> bool {
@@ -81,9 +75,6 @@ impl Environment {
     }
 }
 
-/// Set for a program that a command is handed to.
-pub(crate) const HANDED_ON: &str = "CLPCTL_HANDED_ON";
-
 /// Names another program than the usual one, for tests.
 pub(crate) const CLOUDPANEL: &str = "CLPCTL_CLOUDPANEL";
 
@@ -93,10 +84,5 @@ const CLOUDPANEL_USUAL: &str = "/usr/bin/clpctl";
 /// What all our variables begin with.
 pub(crate) const PREFIX: &str = "CLPCTL_";
 
-/// Our variables that are no settings: the global options that can be given by variable, and the two above.
-const NO_SETTINGS: [&str; 4] = [
-    "CLPCTL_CONFIG",
-    "CLPCTL_CLOCK_OFFSET",
-    HANDED_ON,
-    CLOUDPANEL,
-];
+/// Our variables that are no settings: the global options that can be given by variable, and the one above.
+const NO_SETTINGS: [&str; 3] = ["CLPCTL_CONFIG", "CLPCTL_CLOCK_OFFSET", CLOUDPANEL];

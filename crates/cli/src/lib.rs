@@ -60,7 +60,7 @@ fn guarded(work: impl FnOnce() -> u8) -> u8 {
 
 fn answer(words: &[OsString], environment: &Environment) -> u8 {
     match arguments::parse(words) {
-        Ok(CommandLine::Ours(cli)) => run_command(*cli, environment),
+        Ok(CommandLine::Ours(cli)) => run_command(*cli, words, environment),
         Ok(CommandLine::Text(text)) => {
             let console = Console::new(&color_only(words), environment);
             finish(&console, console.result(&text).map(|()| 0))
@@ -83,8 +83,11 @@ fn answer(words: &[OsString], environment: &Environment) -> u8 {
     }
 }
 
-fn run_command(cli: Cli, environment: &Environment) -> u8 {
+fn run_command(cli: Cli, words: &[OsString], environment: &Environment) -> u8 {
     let console = Console::new(&cli.global, environment);
+    if let Some(error) = delegate::as_root(&cli.command, words) {
+        return finish(&console, Err(error));
+    }
     let answer = Session::new(console.clone(), &cli.global, environment)
         .and_then(|session| commands::dispatch(&cli, &session));
     finish(&console, answer)

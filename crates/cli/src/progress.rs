@@ -159,7 +159,7 @@ fn style(template: &str) -> ProgressStyle {
 /// Says whether an outcome is one of those that the plan counted as due.
 fn counts(outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Issued | Outcome::Renewed | Outcome::Failed => true,
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed | Outcome::Failed => true,
         Outcome::NotDue | Outcome::WouldRenew | Outcome::Postponed | Outcome::Skipped => false,
     }
 }
@@ -248,7 +248,11 @@ fn log_outcome(site: &SiteReport) {
         Outcome::Failed => tracing::error!(%domain, reason, "{outcome}"),
         // A pass over ten thousand sites with nothing due is one line, not ten thousand.
         Outcome::NotDue | Outcome::Skipped => tracing::debug!(%domain, reason, "{outcome}"),
-        Outcome::Issued | Outcome::Renewed | Outcome::WouldRenew | Outcome::Postponed => {
+        Outcome::Issued
+        | Outcome::Renewed
+        | Outcome::Installed
+        | Outcome::WouldRenew
+        | Outcome::Postponed => {
             tracing::info!(%domain, reason, "{outcome}");
         }
     }

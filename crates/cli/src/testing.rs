@@ -78,6 +78,7 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
         lineage: domain,
         undeployed: None,
         panel: OnPanel::No,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     }

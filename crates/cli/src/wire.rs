@@ -20,6 +20,7 @@ use renewal::ports::{
 };
 use renewal::report::Served;
 use renewal::site::Site;
+use rustls::pki_types::CertificateDer;
 use store::{Database, OpenError, RunLock};
 
 use crate::clock::SystemClock;
@@ -31,7 +32,7 @@ use crate::errors::{AS_ROOT, CommandError};
 use crate::progress::Progress;
 
 mod settings;
-mod users;
+pub(crate) mod users;
 
 /// The driver's world, made of the real adapters.
 pub struct Wiring {
@@ -44,6 +45,8 @@ pub struct Wiring {
     clock: SystemClock,
     observer: Progress,
     settings: Settings,
+    roots: Vec<CertificateDer<'static>>,
+    letsencrypt: PathBuf,
 }
 
 /// What a command does with what it is wired to.
@@ -80,7 +83,7 @@ impl Wiring {
                 CommandError::usage("The CA's root certificates cannot be used.").because(&error)
             })?;
         Ok(Self {
-            host: NginxHost::new(settings::host(config, roots, names)?),
+            host: NginxHost::new(settings::host(config, roots.clone(), names)?),
             panel: CloudPanel::new(settings::panel(config)),
             authority,
             preflight: doctor::Preflight::new(settings::preflight(config)),
@@ -89,7 +92,26 @@ impl Wiring {
             clock,
             observer: Progress::new(&session.console),
             settings: settings::driver(config),
+            roots,
+            letsencrypt: config.paths.letsencrypt.clone(),
         })
+    }
+}
+
+impl Wiring {
+    /// Returns the root certificates that are known besides the public ones.
+    #[must_use]
+    pub fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
+    }
+
+    /// Returns the file by which a vhost names a lineage's chain.
+    #[must_use]
+    pub fn live(&self, lineage: &str) -> PathBuf {
+        self.letsencrypt
+            .join("live")
+            .join(lineage)
+            .join("fullchain.pem")
     }
 }
 

@@ -7,14 +7,18 @@
 //! | module | observes |
 //! | --- | --- |
 //! | [`dns`] | which addresses a name has |
+//! | [`clients`] | which other programs obtain certificates here |
 //! | [`preflight`] | what a CA would get when it fetches a challenge (HTTP-01) |
 //!
 //! Nothing is ever changed here.
 
+pub mod clients;
 pub mod dns;
 pub mod preflight;
 
 mod address;
 mod excerpt;
+#[cfg(test)]
+mod testing;
 
 pub use self::preflight::{Patience, Preflight, Settings};

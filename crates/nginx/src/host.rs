@@ -2,6 +2,7 @@
 //!
 //! [`NginxHost`] keeps the contract of [`renewal::ports::Host`] and hands each part to the module that does it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use renewal::certificate::Fingerprint;
 use renewal::challenge::{Way, listens_on};
+use renewal::choice::Decided;
 use renewal::deployment::{LinkSwitch, Switch};
 use renewal::name::Name;
 use renewal::panel::PemPair;
 use renewal::ports::{Change, Host, HostFailure, Issued, Known, Look, PresentError, Staged};
 use renewal::report::Served;
+use renewal::rollback::Version;
 use renewal::secret::Secret;
 use renewal::site::{Pair, Site};
 use tokio::sync::OnceCell;
@@ -25,9 +28,11 @@ use crate::command::CommandError;
 use crate::complaints::Complaints;
 use crate::conf::read::Disk;
 use crate::conf::tls::Files;
+use crate::decided::Decisions;
 use crate::edits::wanted::{self, HostPorts};
 use crate::edits::{Batch, EditError};
 use crate::lineage::archive::{self, Arrival};
+use crate::lineage::versions::{self, Member};
 use crate::lineage::{Lineages, Part};
 use crate::served::{Looker, Target};
 use crate::settings::Settings;
@@ -84,6 +89,46 @@ impl NginxHost {
             self.log_source(&build),
             &servers.map(|server| &server.place).collect::<Vec<_>>(),
         )
+    }
+
+    /// Returns the certificates of a lineage on disk, the first one first, with what keeps each from being served.
+    ///
+    /// # Errors
+    ///
+    /// When what was decided about lineages cannot be read.
+    pub fn versions(&self, lineage: &str) -> Result<Vec<Version>, HostFailure> {
+        let decisions = self.decisions();
+        let (decided, burnt) = (decisions.read(lineage)?, decisions.burnt_keys()?);
+        let roots = &self.settings.roots;
+        Ok(versions::versions(
+            &self.lineages,
+            lineage,
+            &decided,
+            &burnt,
+            roots,
+        ))
+    }
+
+    /// Returns one certificate of a lineage, with its key.
+    ///
+    /// # Errors
+    ///
+    /// Says which file cannot be used, and why.
+    pub fn member(&self, lineage: &str, version: u32) -> Result<Member, String> {
+        versions::member(&self.lineages, lineage, version)
+    }
+
+    /// Returns the keys that must never be used again: their SubjectPublicKeyInfo's SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// When what was decided about lineages cannot be read.
+    pub fn burnt_keys(&self) -> Result<HashSet<Fingerprint>, HostFailure> {
+        Ok(self.decisions().burnt_keys()?)
+    }
+
+    fn decisions(&self) -> Decisions {
+        Decisions::new(&self.settings.letsencrypt)
     }
 
     /// Returns how nginx was built; it is asked once.
@@ -423,6 +468,17 @@ impl Host for NginxHost {
 
     async fn withdraw(&self, site: &Site, way: Way, token: &str) {
         self.challenges.withdraw(site, way, token).await;
+    }
+
+    async fn decided(&self, lineage: &str) -> Result<Decided, HostFailure> {
+        let (decisions, lineage) = (self.decisions(), lineage.to_owned());
+        Ok(blocking(move || decisions.read(&lineage)).await?)
+    }
+
+    async fn decide(&self, lineage: &str, decided: &Decided) -> Result<(), HostFailure> {
+        let (decisions, lineage) = (self.decisions(), lineage.to_owned());
+        let decided = decided.clone();
+        Ok(blocking(move || decisions.write(&lineage, &decided)).await?)
     }
 
     async fn tidy(&self) {

@@ -10,6 +10,7 @@
 //! | which sites does nginx serve? | [`look`] |
 //! | with which certificates, lineages and policies? | `sites`, `lineage`, `current` |
 //! | how are thousands of files looked at? | `near` |
+//! | what did people decide about a lineage? | `decided` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
 //! | how are a panel's plain files replaced? | `projection` |
@@ -18,6 +19,7 @@
 //! | does nginx accept it, and is it told? | `test`, `reload` |
 //! | what is served now? | `served` |
 //! | how is a challenge answered? | `challenge` |
+//! | how is another client's timer stopped? | [`jobs`] |
 //! | where are its error logs? | `error_logs` |
 //!
 //! # Invariants
@@ -27,6 +29,7 @@
 //! - A private key is never readable by others than root, not even for a moment.
 
 pub mod conf;
+pub mod jobs;
 pub mod look;
 
 mod settings;
@@ -35,6 +38,7 @@ mod file;
 mod near;
 mod build;
 mod current;
+mod decided;
 mod lineage;
 mod sites;
 mod keys;
@@ -54,4 +58,5 @@ mod host;
 mod testing;
 
 pub use self::host::NginxHost;
+pub use self::lineage::versions::Member;
 pub use self::settings::{Listed, Owner, Reload, Settings, Sites};

@@ -8,7 +8,8 @@
 //! | `live/NAME/cert.pem` | a link to `../../archive/NAME/cert7.pem` |
 //!
 //! and the same for `chain`, `fullchain` and `privkey`. [`archive`] writes versions, [`links`] exchanges the links,
-//! [`choice`] finds the lineage of a site.
+//! [`choice`] finds the lineage of a site,
+//! [`versions`] tells which of its versions could be served.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,6 +25,7 @@ use crate::near::Near;
 pub(crate) mod archive;
 pub(crate) mod choice;
 pub(crate) mod links;
+pub(crate) mod versions;
 
 /// The folders `live/` and `archive/`.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use renewal::site::{Current, Pair, Server, Site, Source, Undeployed};
 
 use crate::conf::read::{Disk, Reader, read_at};
 use crate::current::{Certificates, Unreadable};
+use crate::decided::Decisions;
 use crate::lineage::{Lineages, Links, Part, choice};
 use crate::look::{self, FoundSite};
 use crate::near::Near;
@@ -39,6 +40,8 @@ pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known
     let ask = |path: &Path| ca_issued(&certificates, path);
     let mut conf = look::look(&reader, &conf_settings(settings, prefix), &ask);
     let mut certificates = certificates.into_inner();
+    let decisions = Decisions::new(&settings.letsencrypt);
+    let listed = decisions.list();
     let mut look = Look {
         sites: Vec::with_capacity(conf.sites.len()),
         findings: std::mem::take(&mut conf.findings),
@@ -56,7 +59,11 @@ pub(crate) fn see(settings: &Settings, lineages: &Lineages, prefix: &Path, known
     look.findings.extend(conf.unknown.iter().map(unknown));
     for (found, named) in conf.sites.iter().zip(&named) {
         let users = |name: &str| users.get(name).copied().unwrap_or(0);
-        let site = complete(found, *named, users, settings, lineages, &mut certificates);
+        let mut site = complete(found, *named, users, settings, lineages, &mut certificates);
+        if let Some(current) = &site.current {
+            let leaf = current.certificate.sha256;
+            site.choice = decisions.choice(&listed, &site.lineage, leaf, &mut site.findings);
+        }
         look.sites.push(site);
     }
     look.watched = watched(reader, lineages, &look.sites);
@@ -140,6 +147,7 @@ fn complete(
         lineage,
         undeployed,
         panel: OnPanel::No,
+        choice: None,
         policy: settings.sites.policy_for(domain).clone(),
         findings,
     }

@@ -80,6 +80,7 @@ pub(crate) fn site(names: &[&str]) -> Site {
         current: None,
         undeployed: None,
         panel: OnPanel::No,
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     }

@@ -3,10 +3,12 @@
 //! It owns order, retries, leases and recovery, and knows only the ports of crate `renewal`: not which CA, web
 //! server or database is behind them, nor what time it is. So whole years of it run in a simulation.
 //!
-//! [`pass::run`] makes one pass; [`service::serve`] makes passes when something is due, for as long as it is let.
+//! [`pass::run`] makes one pass; [`service::serve`] makes passes when something is due, for as long as it is let;
+//! [`by_hand`] serves what a person chose.
 
 pub mod world;
 pub mod pass;
+pub mod by_hand;
 pub mod service;
 
 mod checking;

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::ending;
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
-use renewal::plan::{Action, Item, Plan, Remembered, Wish, plan};
+use renewal::plan::{Action, Item, Plan, Remembered, SkipReason, Wish, plan};
 use renewal::ports::{
     Clock as _, Event, Host as _, HostFailure, Known, Lease as _, LeaseHeld, Look, Memory as _,
     MemoryFailure, Observer as _,
@@ -116,7 +117,7 @@ pub async fn run<W: World>(
     let mut reports: Vec<SiteReport> = plan
         .items
         .iter()
-        .map(|item| at_rest(item, request.dry_run))
+        .map(|item| at_rest(item, request.dry_run, now))
         .collect();
     let due = due_items(&plan, &seen.sites);
     let works = !request.dry_run && !due.is_empty();
@@ -156,16 +157,16 @@ pub async fn run<W: World>(
 }
 
 /// What a pass sees of the host before it plans.
-struct Seen {
-    sites: Vec<Arc<Site>>,
-    findings: Vec<Finding>,
+pub(crate) struct Seen {
+    pub(crate) sites: Vec<Arc<Site>>,
+    pub(crate) findings: Vec<Finding>,
     watched: Vec<PathBuf>,
-    known: Known,
+    pub(crate) known: Known,
     fresh: Vec<(PathBuf, renewal::ports::Seen)>,
-    reloads: u32,
+    pub(crate) reloads: u32,
 }
 
-async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
+pub(crate) async fn look<W: World>(world: &W) -> Result<Seen, RunError> {
     let known = world.memory().known()?;
     let Look {
         sites,
@@ -259,7 +260,10 @@ impl Seen {
     }
 
     /// Writes down what was read, and finishes what an earlier run left unfinished.
-    async fn finish_earlier_work<W: World>(&mut self, world: &W) -> Result<(), RunError> {
+    pub(crate) async fn finish_earlier_work<W: World>(
+        &mut self,
+        world: &W,
+    ) -> Result<(), RunError> {
         if !self.fresh.is_empty() {
             world.memory().remember_seen(&self.fresh)?;
         }
@@ -291,7 +295,7 @@ impl Seen {
     }
 }
 
-async fn lease<W: World>(
+pub(crate) async fn lease<W: World>(
     world: &W,
     wait: bool,
     stop: &Stop,
@@ -313,7 +317,7 @@ async fn lease<W: World>(
 }
 
 /// Replaces each name that was asked for by the domain of the site that has it.
-fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
+pub(crate) fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
     let Some(asked) = &wish.only else {
         return Ok(wish.clone());
     };
@@ -368,11 +372,18 @@ fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {
 }
 
 /// Says of one site what the plan says; what is to be done is filled in when it was.
-fn at_rest(item: &Item<'_>, dry_run: bool) -> SiteReport {
+fn at_rest(item: &Item<'_>, dry_run: bool, now: Timestamp) -> SiteReport {
     let reason = || item.due.reason.to_string();
     match &item.action {
         Action::Leave => tally::planned(item, Outcome::NotDue, item.due.ahead()),
-        Action::Skip(why) => tally::planned(item, Outcome::Skipped, why.to_string()),
+        Action::Skip(why) => {
+            let mut report = tally::planned(item, Outcome::Skipped, why.to_string());
+            if *why == SkipReason::MadeElsewhere {
+                report.due_at = None;
+            }
+            report.findings.extend(ending::warning(item.site, now));
+            report
+        }
         Action::Postpone(until) => {
             let mut report = tally::planned(item, Outcome::Postponed, reason());
             report.retry_at = Some(*until);
@@ -410,7 +421,7 @@ fn next_wake(plan: &Plan<'_>, reports: &[SiteReport], now: Timestamp) -> Option<
     let worked = reports.iter().filter_map(|report| match report.outcome {
         Outcome::Failed | Outcome::Postponed => Some(report.retry_at.unwrap_or(now)),
         // Its window is asked for soon, and its due moment is worked out then.
-        Outcome::Issued | Outcome::Renewed => Some(now),
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed => Some(now),
         Outcome::NotDue | Outcome::WouldRenew | Outcome::Skipped => None,
     });
     let rest = plan.wake_at.filter(|at| *at > now);

@@ -27,7 +27,7 @@ pub(crate) async fn poll<W: World>(
     let now = world.clock().now();
     let questions: Vec<_> = sites
         .iter()
-        .filter(|site| site.policy.managed)
+        .filter(|site| site.policy.managed && !site.is_imported())
         .filter_map(|site| {
             let certificate = &site.current.as_ref()?.certificate;
             let id = certificate

@@ -126,7 +126,7 @@ async fn watch_from_the_start<W: World>(world: &W, watcher: &mut impl Watcher) {
 fn worked(report: &Report) -> bool {
     let idle = |outcome| match outcome {
         Outcome::NotDue | Outcome::WouldRenew | Outcome::Postponed | Outcome::Skipped => true,
-        Outcome::Issued | Outcome::Renewed | Outcome::Failed => false,
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed | Outcome::Failed => false,
     };
     report.reloads > 0 || !report.sites.iter().all(|site| idle(site.outcome))
 }

@@ -76,7 +76,7 @@ fn about<W: World>(
                 news.push(notice);
             }
         }
-        Outcome::Issued | Outcome::Renewed => {
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed => {
             let had_failed = attempts(times.before).is_some();
             if had_failed && told(world, domain, &failure, Since::SuccessBefore)? {
                 news.push(notice::of_recovery(report));

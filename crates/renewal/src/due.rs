@@ -15,6 +15,9 @@
 //! | it lives longer than ten days | when a third of its life is left |
 //! | it lives ten days or less | when half of its life is left |
 //!
+//! Where a person went back to an earlier certificate, [`Choice::hold`](crate::choice::Choice::hold) may put the moment
+//! off.
+//!
 //! # Invariants
 //!
 //! - The answer is a pure function of the question, so planning is idempotent.
@@ -53,6 +56,9 @@ impl Due {
             Reason::Policy(before) => {
                 format!("not due before {at}, {} before its end", words(*before))
             }
+            Reason::RolledBack => format!(
+                "not due before {at}: it was rolled back to, and half of the time that was left then is not over"
+            ),
             Reason::Missing
             | Reason::SelfSigned
             | Reason::Staging
@@ -61,6 +67,7 @@ impl Due {
             | Reason::NameNotCovered(_)
             | Reason::SuggestedEarlier(_)
             | Reason::Forced
+            | Reason::Imported
             | Reason::Undeployed => format!("not due before {at}: {}", self.reason),
         }
     }
@@ -106,6 +113,12 @@ pub enum Reason {
     /// Somebody asked for it.
     #[error("it was asked for (--force)")]
     Forced,
+    /// Somebody wants one of the CA in the place of one that was made elsewhere.
+    #[error("the certificate was imported, and one of the CA was asked for")]
+    Imported,
+    /// Somebody went back to it, and has had time to mend what was the reason.
+    #[error("it was rolled back to, and half of the time that was left then is over")]
+    RolledBack,
     /// A certificate that was obtained and could not be deployed.
     #[error("a certificate obtained earlier is not deployed yet")]
     Undeployed,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::certificate::{Certificate, CertificateId};
 use crate::due::{Due, Reason, due};
+use crate::ending;
 use crate::name::Name;
 use crate::panel;
 use crate::policy::DeadNames;
@@ -87,6 +88,11 @@ pub enum SkipReason {
     /// CloudPanel's record of it cannot be read now.
     #[error("CloudPanel's database cannot be read, so what it says of the site is not known")]
     PanelUnreadable,
+    /// Its certificate was made elsewhere.
+    #[error(
+        "its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA"
+    )]
+    MadeElsewhere,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -128,7 +134,7 @@ pub fn plan<'a>(
         let next = match item.action {
             Action::Leave => Some(item.due.at),
             Action::Postpone(until) => Some(until),
-            Action::Skip(_) => None,
+            Action::Skip(_) => ending::next_warning(site, now),
             Action::Deploy(_) | Action::Order { .. } => Some(now),
         };
         let poll_at = remembered
@@ -154,6 +160,10 @@ fn decide<'a>(
     }
     if let Some(why) = panel::watched(site) {
         return item(Action::Skip(why), due);
+    }
+    let imported = site.is_imported();
+    if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
+        return item(Action::Skip(SkipReason::MadeElsewhere), due);
     }
     let staging = site.policy.ca.is_staging();
     let trusted = site.current.as_ref().filter(|current| {
@@ -181,11 +191,13 @@ fn decide<'a>(
     if trusted.is_none() && !named {
         return item(Action::Skip(SkipReason::NeverHadOne), due);
     }
-    if wish.force && due.at > now {
-        due = Due {
-            at: now,
-            reason: Reason::Forced,
-        };
+    let asked = if imported {
+        Some(Reason::Imported)
+    } else {
+        wish.force.then_some(Reason::Forced)
+    };
+    if let Some(reason) = asked.filter(|_| due.at > now) {
+        due = Due { at: now, reason };
     }
     if due.at > now {
         return item(Action::Leave, due);
@@ -217,6 +229,11 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
         suggestion,
         now,
     );
+    let held = site.chosen().zip(current);
+    let due = match held {
+        Some((choice, current)) => choice.hold(due, current.certificate.valid.end()),
+        None => due,
+    };
     let practised = current.is_some_and(|current| current.certificate.is_staging());
     if practised && !site.policy.ca.is_staging() && due.at > now {
         return Due {
@@ -230,6 +247,12 @@ fn due_of(site: &Site, suggestion: Option<&Suggestion>, now: Timestamp) -> Due {
 /// Returns the version that was obtained earlier and is still worth deploying.
 fn deployable(site: &Site, now: Timestamp) -> Option<u32> {
     let undeployed = site.undeployed.as_ref()?;
+    if site
+        .chosen()
+        .is_some_and(|choice| undeployed.version <= choice.newest)
+    {
+        return None;
+    }
     let certificate = &undeployed.certificate;
     let whole = certificate.missing(&site.wanted).is_none() || was_narrowed(site, certificate);
     let good = certificate.valid.contains(now) && whole;

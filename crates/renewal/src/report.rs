@@ -66,6 +66,8 @@ pub enum Outcome {
     Issued,
     /// It got a new certificate, and it is served.
     Renewed,
+    /// It got the certificate that a person chose, and it is served.
+    Installed,
     /// Nothing was to be done.
     NotDue,
     /// It would get one, if this were not a dry run.
@@ -85,6 +87,7 @@ impl Outcome {
         match self {
             Self::Issued => "issued",
             Self::Renewed => "renewed",
+            Self::Installed => "installed",
             Self::NotDue => "not-due",
             Self::WouldRenew => "would-renew",
             Self::Postponed => "postponed",

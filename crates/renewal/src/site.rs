@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
+use crate::choice::{Choice, How};
 use crate::finding::Finding;
 use crate::name::Name;
 use crate::names::Names;
@@ -30,6 +31,8 @@ pub struct Site {
     pub undeployed: Option<Undeployed>,
     /// What CloudPanel has to do with it.
     pub panel: OnPanel,
+    /// What a person decided about the certificate that it has.
+    pub choice: Option<Choice>,
     /// The settings that apply to it.
     pub policy: Policy,
     /// What is wrong or risky about it, seen while looking.
@@ -41,6 +44,21 @@ impl Site {
     #[must_use]
     pub fn domain(&self) -> &Name {
         self.wanted.domain()
+    }
+
+    /// Returns what a person decided about the very certificate that the site has.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Choice> {
+        let current = self.current.as_ref()?;
+        let choice = self.choice.as_ref()?;
+        (choice.leaf == current.certificate.sha256).then_some(choice)
+    }
+
+    /// Says whether its certificate was made elsewhere, so that it is only watched.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.chosen()
+            .is_some_and(|choice| choice.how == How::Imported)
     }
 
     /// Returns the place of the site's first server block, for people.

@@ -1,10 +1,31 @@
 //! What does the real certbot make of a host, and of the files we leave?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::pebble::Pebble;
 use crate::program::Program;
+
+/// Returns the newest certbot, which `./test --setup` puts into `target/tools/`.
+///
+/// # Panics
+///
+/// When it is not there.
+#[must_use]
+#[track_caller]
+pub fn newest() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate lies in crates/");
+    let program = root.join("target/tools/certbot-new/bin/certbot");
+    assert!(
+        program.exists(),
+        "the newest certbot is not at {}. Run: ./test --setup",
+        program.display()
+    );
+    program
+}
 
 /// Lets certbot obtain a certificate for the names through files in the document root. The first name becomes
 /// the lineage's name; everything certbot keeps lies in `letsencrypt`.
@@ -14,7 +35,31 @@ use crate::program::Program;
 /// When certbot is not installed or fails; the message holds what it said.
 #[track_caller]
 pub fn issue(letsencrypt: &Path, pebble: &Pebble, document_root: &Path, names: &[&str]) {
-    let mut program = certbot(letsencrypt)
+    issue_with(
+        DISTRIBUTED.as_ref(),
+        letsencrypt,
+        pebble,
+        document_root,
+        names,
+        &[],
+    );
+}
+
+/// The same, with a certbot of one's choice and more options.
+///
+/// # Panics
+///
+/// When that certbot is not installed or fails; the message holds what it said.
+#[track_caller]
+pub fn issue_with(
+    program: &Path,
+    letsencrypt: &Path,
+    pebble: &Pebble,
+    document_root: &Path,
+    names: &[&str],
+    options: &[&str],
+) {
+    let mut program = certbot(program, letsencrypt)
         .args([
             "certonly",
             "--non-interactive",
@@ -24,11 +69,32 @@ pub fn issue(letsencrypt: &Path, pebble: &Pebble, document_root: &Path, names: &
         .args(["--server", &pebble.directory()])
         .env("REQUESTS_CA_BUNDLE", pebble.ca_bundle())
         .args(["--webroot", "--webroot-path"])
-        .arg(document_root);
+        .arg(document_root)
+        .args(options);
     for name in names {
         program = program.args(["--domain", name]);
     }
     let output = program.run();
+    assert!(
+        output.ok(),
+        "certbot failed:\n{}\n{}\n{}",
+        output.stdout,
+        output.stderr,
+        pebble.log()
+    );
+}
+
+/// Lets certbot renew all of its lineages, due or not.
+///
+/// # Panics
+///
+/// When that certbot is not installed or fails; the message holds what it said.
+#[track_caller]
+pub fn renew(program: &Path, letsencrypt: &Path, pebble: &Pebble) {
+    let output = certbot(program, letsencrypt)
+        .args(["renew", "--force-renewal", "--no-random-sleep-on-renew"])
+        .env("REQUESTS_CA_BUNDLE", pebble.ca_bundle())
+        .run();
     assert!(
         output.ok(),
         "certbot failed:\n{}\n{}\n{}",
@@ -46,7 +112,9 @@ pub fn issue(letsencrypt: &Path, pebble: &Pebble, document_root: &Path, names: &
 #[must_use]
 #[track_caller]
 pub fn certificates(letsencrypt: &Path) -> String {
-    let output = certbot(letsencrypt).arg("certificates").run();
+    let output = certbot(DISTRIBUTED.as_ref(), letsencrypt)
+        .arg("certificates")
+        .run();
     assert!(
         output.ok(),
         "certbot failed:\n{}\n{}",
@@ -56,9 +124,9 @@ pub fn certificates(letsencrypt: &Path) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }
 
-fn certbot(letsencrypt: &Path) -> Program {
+fn certbot(program: &Path, letsencrypt: &Path) -> Program {
     let folder = |name: &str| letsencrypt.with_file_name(name);
-    Program::new("certbot")
+    Program::new(program)
         .arg("--config-dir")
         .arg(letsencrypt)
         .arg("--work-dir")
@@ -67,6 +135,9 @@ fn certbot(letsencrypt: &Path) -> Program {
         .arg(folder("certbot-logs"))
         .limit(LIMIT)
 }
+
+/// The distribution's own.
+pub const DISTRIBUTED: &str = "certbot";
 
 /// How long certbot may take: it loads for a second, and polls at leisure.
 const LIMIT: Duration = Duration::from_secs(180);

@@ -178,6 +178,14 @@ fn to_pem(ders: &[CertificateDer<'_>]) -> String {
         .collect()
 }
 
+/// Says whether the certificate `issuer` issued `issued`, and is another.
+pub(crate) fn links(issued: &[u8], issuer: &[u8]) -> bool {
+    match (facts::parse(issued), facts::parse(issuer)) {
+        (Ok(issued), Ok(issuer)) => link_fault(&issued, &issuer).is_none(),
+        _ => false,
+    }
+}
+
 /// Says why `issuer` did not issue `issued`.
 fn link_fault(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Option<String> {
     let name = called_or_leaf(issuer);

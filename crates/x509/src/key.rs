@@ -2,8 +2,9 @@
 //!
 //! Keys are made as PKCS #8, and read as PKCS #8, SEC1 (`EC PRIVATE KEY`) and PKCS #1 (`RSA PRIVATE KEY`).
 
+use aws_lc_rs::digest;
 use rcgen::{KeyPair, RsaKeySize};
-use renewal::certificate::KeyType;
+use renewal::certificate::{Fingerprint, KeyType};
 use renewal::secret::Secret;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::SectionKind;
@@ -27,10 +28,29 @@ pub fn generate(kind: KeyType) -> Result<Secret, KeyError> {
         KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
     };
     let pair = pair.map_err(|_| KeyError::NotMade)?;
-    Ok(Secret::new(pem::encode(
-        "PRIVATE KEY",
-        pair.serialized_der(),
-    )))
+    Ok(to_pem(Form::Pkcs8, pair.serialized_der()))
+}
+
+/// The forms in which private keys are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// Any kind of key (RFC 5958).
+    Pkcs8,
+    /// RSA alone (RFC 8017).
+    Pkcs1,
+    /// ECDSA alone (RFC 5915).
+    Sec1,
+}
+
+/// Writes a private key in PEM.
+#[must_use]
+pub fn to_pem(form: Form, der: &[u8]) -> Secret {
+    let label = match form {
+        Form::Pkcs8 => "PRIVATE KEY",
+        Form::Pkcs1 => "RSA PRIVATE KEY",
+        Form::Sec1 => "EC PRIVATE KEY",
+    };
+    Secret::new(pem::encode(label, der))
 }
 
 /// Says whether the private key belongs to the certificate.
@@ -42,6 +62,19 @@ pub fn fits(key: &Secret, certificate_der: &[u8]) -> Result<bool, KeyError> {
     let pair = read(key)?;
     let certificate = facts::parse(certificate_der).map_err(KeyError::Certificate)?;
     Ok(pair.public_key_raw() == &*certificate.public_key().subject_public_key.data)
+}
+
+/// Returns the SHA-256 of a certificate's public key (its SubjectPublicKeyInfo), by which the key is known for ever.
+///
+/// # Errors
+///
+/// When it is no certificate.
+pub fn public_fingerprint(certificate_der: &[u8]) -> Result<Fingerprint, KeyError> {
+    let certificate = facts::parse(certificate_der).map_err(KeyError::Certificate)?;
+    let digest = digest::digest(&digest::SHA256, certificate.public_key().raw);
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest.as_ref());
+    Ok(Fingerprint(sha256))
 }
 
 /// Says whether the text holds a private key that can be used.
@@ -56,9 +89,7 @@ pub fn check(key: &Secret) -> Result<(), KeyError> {
 /// Reads the first private key of a PEM text; parameters and certificates around it are passed over.
 pub(crate) fn read(key: &Secret) -> Result<KeyPair, KeyError> {
     let text = key.reveal().as_bytes();
-    if contains(text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
-        || contains(text, b"Proc-Type: 4,ENCRYPTED")
-    {
+    if is_encrypted(text) {
         return Err(KeyError::Encrypted);
     }
     for block in pem::Text::new(text)?.blocks() {
@@ -101,6 +132,12 @@ pub enum KeyError {
     /// The request could not be signed.
     #[error("the certificate request could not be made")]
     Request,
+}
+
+/// Says whether a passphrase protects a key in the text.
+pub(crate) fn is_encrypted(text: &[u8]) -> bool {
+    contains(text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || contains(text, b"Proc-Type: 4,ENCRYPTED")
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

@@ -107,6 +107,12 @@ impl AccountFile {
         self.sync_folder()
     }
 
+    /// Forgets the account; its key is gone then.
+    pub(crate) fn remove(&self) -> Result<(), AccountError> {
+        fs::remove_file(&self.path).map_err(|error| self.failed("remove", &error))?;
+        self.sync_folder()
+    }
+
     pub(crate) fn unusable(&self, why: impl std::fmt::Display) -> AccountError {
         AccountError::Unusable {
             path: self.path.clone(),

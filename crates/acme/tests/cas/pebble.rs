@@ -7,6 +7,7 @@ use renewal::finding::FindingName;
 use renewal::policy::Ca;
 use renewal::ports::{Authority as _, Issued, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
+use renewal::revocation::RevocationReason;
 use testkit::pebble::{Pebble, Settings};
 use x509::chain::Chain;
 
@@ -358,10 +359,10 @@ async fn a_certificate_is_revoked_once_and_once_more() {
     let world = new();
     let chain = world.chain(&world.request("a.test")).await;
     for _ in 0..2 {
-        let reason = acme::RevocationReason::Superseded;
+        let reason = RevocationReason::Superseded;
         world
             .authorities
-            .revoke(&world.ca(), chain.leaf_der(), reason)
+            .revoke(&world.ca(), chain.leaf_der(), None, reason)
             .await
             .unwrap();
     }
@@ -370,6 +371,30 @@ async fn a_certificate_is_revoked_once_and_once_more() {
         .status_of(&chain.leaf.serial)
         .expect("pebble issued it");
     assert!(status.contains("Revoked"), "{status}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_account_is_revoked_with_its_own_key() {
+    let world = new();
+    let stranger = tempfile::tempdir().unwrap();
+    let stranger = authorities(stranger.path(), &world.pebble.ca_bundle());
+    for reason in [
+        RevocationReason::Superseded,
+        RevocationReason::KeyCompromise,
+    ] {
+        let request = world.request("a.test");
+        let chain = world.chain(&request).await;
+        let der = chain.leaf_der();
+        let refused = stranger.revoke(&world.ca(), der, None, reason).await;
+        assert!(refused.is_err(), "another account may not");
+        let key = Some(&request.key);
+        stranger
+            .revoke(&world.ca(), der, key, reason)
+            .await
+            .unwrap();
+        let status = world.pebble.status_of(&chain.leaf.serial).unwrap();
+        assert!(status.contains("Revoked"), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ fn make_folders(config: &Config) -> Result<(), CommandError> {
 }
 
 /// Replaces the file at once; returns whether that was needed.
-fn write(path: &Path, text: &str) -> std::io::Result<bool> {
+pub(super) fn write(path: &Path, text: &str) -> std::io::Result<bool> {
     if std::fs::read(path).is_ok_and(|present| present == text.as_bytes()) {
         return Ok(false);
     }

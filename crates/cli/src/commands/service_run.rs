@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 
 use crate::commands::renew::stop_on_signal;
 use crate::commands::{Session, runtime};
-use crate::config::{Config, FILE_USUAL, Flags};
+use crate::config::{ADOPTED, Config, FILE_USUAL, Flags};
 use crate::errors::CommandError;
 use crate::output::when;
 use crate::wire::{Access, Wiring};
@@ -41,7 +41,7 @@ pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
                 tell(&[NotifyState::Watchdog]);
             }));
         }
-        let mut watching = Watching::new(vec![file(config)]);
+        let mut watching = Watching::new(files(config).to_vec());
         let teller = Teller {
             session: session.clone(),
             pulse: pulse.clone(),
@@ -113,8 +113,16 @@ fn file(config: &Config) -> PathBuf {
     file.unwrap_or_else(|| FILE_USUAL.into())
 }
 
+/// Returns that file and the one that `host:adopt` keeps beside it.
+fn files(config: &Config) -> [PathBuf; 2] {
+    let own = file(config);
+    let adopted = own.with_file_name(ADOPTED);
+    [own, adopted]
+}
+
 fn sources(config: &Config) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-    let paths = std::iter::once(file(config)).chain(config.acme.ca_bundle.clone());
+    let files = files(config).into_iter();
+    let paths = files.chain(config.acme.ca_bundle.clone());
     paths
         .map(|path| (path.clone(), std::fs::read(path).ok()))
         .collect()
@@ -193,5 +201,8 @@ mod tests {
         assert!(!changed(&before));
         std::fs::File::create(&later).unwrap();
         assert!(changed(&before), "an empty file is one too");
+        let before = sources(&config);
+        std::fs::File::create(folder.path().join("adopted.toml")).unwrap();
+        assert!(changed(&before), "what host:adopt writes as well");
     }
 }

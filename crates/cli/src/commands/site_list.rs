@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use clap::Args;
 use jiff::Timestamp;
+use renewal::ending;
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::plan::{Action, Item, Remembered, SkipReason, Wish, plan};
@@ -43,6 +44,8 @@ pub enum State {
     Failing,
     /// It is to be renewed now.
     Due,
+    /// It was made elsewhere, and is only watched.
+    Imported,
     /// All is well.
     Valid,
 }
@@ -58,6 +61,7 @@ impl State {
             Self::KeyDoesNotFit => "key does not fit",
             Self::Failing => "failing",
             Self::Due => "due",
+            Self::Imported => "imported",
             Self::Valid => "valid",
         }
     }
@@ -154,9 +158,12 @@ fn imported(action: &Action) -> bool {
     matches!(action, Action::Skip(SkipReason::Imported))
 }
 
-/// Says whether the site waits for somebody to ask for its first certificate.
+/// Says whether the site waits for somebody to ask for a certificate of the CA.
 fn unasked(action: &Action) -> bool {
-    matches!(action, Action::Skip(SkipReason::NeverHadOne))
+    matches!(
+        action,
+        Action::Skip(SkipReason::NeverHadOne | SkipReason::MadeElsewhere)
+    )
 }
 
 fn state(site: &Site, action: &Action, remembered: Option<&Remembered>, now: Timestamp) -> State {
@@ -177,6 +184,7 @@ fn state(site: &Site, action: &Action, remembered: Option<&Remembered>, now: Tim
     }
     match action {
         Action::Deploy(_) | Action::Order { .. } | Action::Postpone(_) => State::Due,
+        Action::Skip(SkipReason::MadeElsewhere) => State::Imported,
         Action::Leave | Action::Skip(_) => State::Valid,
     }
 }
@@ -200,7 +208,7 @@ fn to_text(
         }
     };
     for site in &look.sites {
-        for finding in &site.findings {
+        for finding in site.findings.iter().chain(&ending::warning(site, now)) {
             text.push_str(&format!("{}\n", site.domain()));
             push_finding(&mut text, finding, 2, width);
         }
@@ -229,11 +237,13 @@ fn table(rows: &[Row<'_>], now: Timestamp, others: Others) -> Table {
         let style = match row.state {
             State::None | State::SelfSigned | State::Due => WARNING,
             State::Expired | State::KeyDoesNotFit | State::Failing => ERROR,
-            State::Valid => GOOD,
+            State::Imported | State::Valid => GOOD,
         };
         let end = row.certificate.as_ref().map(CertificateDocument::ends);
         let due = match row.due_at {
-            None if row.managed => Cell::styled("not asked for", FAINT),
+            None if row.managed && row.state != State::Imported => {
+                Cell::styled("not asked for", FAINT)
+            }
             None => Cell::styled("only watched", FAINT),
             Some(at) if at <= now => "now".into(),
             Some(at) => when::date(at).into(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 use renewal::certificate::Certificate;
+use renewal::ending;
+use renewal::finding::Finding;
 use renewal::name::Name;
 use renewal::plan::{Plan, Remembered, Wish, plan};
 use renewal::ports::HistoryEntry;
@@ -13,7 +15,7 @@ use renewal::site::{Server, Site};
 use serde_json::json;
 
 use crate::arguments::site_name;
-use crate::commands::site_list::row;
+use crate::commands::site_list::{State, row};
 use crate::commands::{Session, find_site};
 use crate::config::Config;
 use crate::console::{ERROR, GOOD, LABEL};
@@ -111,7 +113,7 @@ impl Portrait<'_> {
         site["served"] = json!(self.served);
         site["history"] = json!(self.history);
         site["attempts"] = json!(self.remembered.and_then(|known| known.attempts.as_ref()));
-        site["findings"] = json!(self.site.findings);
+        site["findings"] = json!(self.findings(now));
         site["panel"] = json!(self.site.panel.site().map(of_panel::document));
         json!({"site": site})
     }
@@ -134,6 +136,10 @@ impl Portrait<'_> {
                 Some(at) => line(
                     "due",
                     &format!("{}: {}", when::date_and_distance(at, now), item.due.reason),
+                ),
+                None if row.state == State::Imported => line(
+                    "due",
+                    "never by itself: it was imported, so it is only watched",
                 ),
                 None if row.managed => line(
                     "due",
@@ -245,10 +251,16 @@ impl Portrait<'_> {
             out.push_str(&format!("  {}  ", when::minute(entry.at)));
             push_wrapped(out, &format!("{} {}", entry.what, entry.detail), 24, width);
         }
-        heading(out, "findings", self.site.findings.is_empty());
-        for finding in &self.site.findings {
+        let findings = self.findings(now);
+        heading(out, "findings", findings.is_empty());
+        for finding in &findings {
             push_finding(out, finding, 2, width);
         }
+    }
+
+    fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let seen = self.site.findings.iter().cloned();
+        seen.chain(ending::warning(self.site, now)).collect()
     }
 
     fn plan(&self, now: Timestamp) -> Plan<'_> {

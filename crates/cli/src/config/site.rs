@@ -1,6 +1,6 @@
 //! What does the configuration say about single sites?
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use renewal::name::Name;
 use renewal::names::Names;
@@ -41,14 +41,15 @@ impl SiteSettings {
     }
 }
 
-/// Reads all `[[site]]`s.
+/// Reads all `[[site]]`s of a file but those whose domain one of `above` has, which wins.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
-    acme: &Acme,
-    http01: &Http01,
-    renewal: &Renewal,
+    file: Option<&Parsed<'_>>,
+    (acme, http01, renewal): Base<'_>,
+    above: &[SiteSettings],
 ) -> Vec<SiteSettings> {
-    let Some(file) = reader.file else {
+    let above: HashSet<&Name> = above.iter().flat_map(SiteSettings::all_names).collect();
+    let Some(file) = file else {
         return Vec::new();
     };
     let Some((key, value)) = file.table.get_key_value(SITE) else {
@@ -78,6 +79,12 @@ pub(super) fn read_all(
             Some((site, shown)) => (Some(site), shown),
             None => (None, Vec::new()),
         };
+        if site
+            .as_ref()
+            .is_some_and(|site: &SiteSettings| above.contains(&site.domain))
+        {
+            continue;
+        }
         reader.take_in(problems, shown);
         let Some(site) = site else { continue };
         for name in site.all_names() {

@@ -69,6 +69,7 @@ fn is_told(site: &SiteReport) -> bool {
         Outcome::NotDue | Outcome::Skipped => verdict::of_site(site).is_some(),
         Outcome::Issued
         | Outcome::Renewed
+        | Outcome::Installed
         | Outcome::WouldRenew
         | Outcome::Postponed
         | Outcome::Failed => true,
@@ -88,6 +89,7 @@ fn push_site(out: &mut String, site: &SiteReport, now: Timestamp, width: Option<
         Outcome::NotDue => String::new(),
         Outcome::Issued
         | Outcome::Renewed
+        | Outcome::Installed
         | Outcome::WouldRenew
         | Outcome::Postponed
         | Outcome::Skipped
@@ -159,7 +161,7 @@ pub fn standing(site: &SiteReport, now: Timestamp) -> String {
     }
     let left = format!("until {}, {}", when::date(end), when::between(end, now));
     match site.outcome {
-        Outcome::Issued | Outcome::Renewed => {
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed => {
             let served: Vec<String> = site
                 .served
                 .iter()
@@ -226,6 +228,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::WouldRenew => "would be renewed",
         Outcome::Issued
         | Outcome::Renewed
+        | Outcome::Installed
         | Outcome::Postponed
         | Outcome::Skipped
         | Outcome::Failed => outcome.as_str(),
@@ -234,7 +237,7 @@ fn word(outcome: Outcome) -> &'static str {
 
 fn style(outcome: Outcome) -> Style {
     match outcome {
-        Outcome::Issued | Outcome::Renewed => GOOD,
+        Outcome::Issued | Outcome::Renewed | Outcome::Installed => GOOD,
         Outcome::WouldRenew | Outcome::Postponed => WARNING,
         Outcome::NotDue | Outcome::Skipped => FAINT,
         Outcome::Failed => ERROR,
@@ -242,9 +245,10 @@ fn style(outcome: Outcome) -> Style {
 }
 
 /// All outcomes, in the order in which they are counted.
-const ALL: [Outcome; 7] = [
+const ALL: [Outcome; 8] = [
     Outcome::Issued,
     Outcome::Renewed,
+    Outcome::Installed,
     Outcome::WouldRenew,
     Outcome::NotDue,
     Outcome::Postponed,

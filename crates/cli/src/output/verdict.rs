@@ -26,6 +26,7 @@ pub fn of_site(site: &SiteReport) -> Option<Kind> {
         Outcome::Postponed => Some(Kind::Later),
         Outcome::Issued
         | Outcome::Renewed
+        | Outcome::Installed
         | Outcome::NotDue
         | Outcome::WouldRenew
         | Outcome::Skipped => None,

@@ -42,6 +42,7 @@ fn json_documents() -> String {
     );
     push("site:list", STATES, &list());
     push("site:show", "The fields of `site:list`, and more.", &show());
+    push_by_hand(&mut push);
     push(
         "site:logs",
         "One document per line, oldest first. `origin` is `clpctl`, `ca` or `nginx`.",
@@ -122,6 +123,50 @@ fn show() -> Value {
     portrait.to_json(now())
 }
 
+/// What the commands answer by which a person decides something.
+fn push_by_hand(push: &mut impl FnMut(&str, &str, &Value)) {
+    push(
+        "site:revoke-certificate",
+        "`replacement` is a document as of `site:renew-certificates`, or `null` where the certificate was not served.",
+        &json!({
+            "command": "site:revoke-certificate", "domain": "example.com", "reason": "keyCompromise", "revoked": true,
+            "serial": "04ab12", "sha256": "abab…", "replacement": null,
+        }),
+    );
+    push(
+        "host:adopt",
+        "`outcome` of a lineage is `taken-over` or `stays`, of an account also `taken-over-before`. `settings` are those of \
+         the site that differ from the configuration. With `--undo`: `clients`, and what was `done` and is `left` to do, in words.",
+        &json!({
+            "command": "host:adopt", "dry_run": true, "changed": false, "writes": ["/etc/clpctl/adopted.toml"],
+            "clients": [{
+                "client": "certbot", "folder": "/etc/letsencrypt", "hooks": [], "problems": [],
+                "accounts": [{"directory": "https://acme-v02.api.letsencrypt.org/directory", "outcome": "taken-over", "reason": null,
+                    "url": "https://acme-v02.api.letsencrypt.org/acme/acct/123", "file": "/etc/letsencrypt/accounts/clpctl/…/account.json"}],
+                "lineages": [{"name": "example.com", "names": ["example.com"], "file": "/etc/letsencrypt/renewal/example.com.conf",
+                    "outcome": "taken-over", "reason": null, "notes": [], "hooks": [{"when": "deploy", "command": "…"}],
+                    "sites": [{"domain": "example.com", "settings": {"key_type": "rsa-2048"}}]}],
+                "schedules": [{"what": "certbot.timer", "file": "/etc/systemd/system/timers.target.wants/certbot.timer", "line": null, "stopped": false}],
+            }],
+        }),
+    );
+    push(
+        "host:audit",
+        "`verdict` is `ready`, `at-risk` or `will-fail`; `status` is `passed`, `warning`, `failed` or `skipped`.",
+        &json!({"command": "host:audit", "verdict": "at-risk", "sites": [], "host": [
+            {"check": "other-client", "status": "warning", "finding": other_client()},
+            {"check": "panel-cron", "status": "skipped", "finding": null},
+        ]}),
+    );
+    push(
+        "account:show",
+        "`url` is `null` at a CA that has not been asked for an account yet.",
+        &json!({"accounts": [{"directory": "https://acme-v02.api.letsencrypt.org/directory",
+            "url": "https://acme-v02.api.letsencrypt.org/acme/acct/123", "thumbprint": "QjzrRlkp2b…", "contact": [],
+            "created_at": now(), "file": "/etc/letsencrypt/accounts/clpctl/…/account.json"}]}),
+    );
+}
+
 fn history() -> renewal::ports::HistoryEntry {
     renewal::ports::HistoryEntry {
         at: time("2026-02-01T06:00:00Z"),
@@ -129,6 +174,15 @@ fn history() -> renewal::ports::HistoryEntry {
         what: "renewed".to_owned(),
         detail: "version 3".to_owned(),
     }
+}
+
+fn other_client() -> Finding {
+    Finding::new(
+        FindingName::OtherClientActive,
+        "certbot renews certificates that clpctl renews too",
+    )
+    .detail("example.com; started by certbot.timer")
+    .fix("see what clpctl would take over from it: clpctl host:adopt --from=certbot --dry-run")
 }
 
 fn challenge_not_found() -> Finding {
@@ -141,11 +195,11 @@ fn challenge_not_found() -> Finding {
 }
 
 const OUTCOMES: &str = "\
-`outcome` is `issued`, `renewed`, `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
+`outcome` is `issued`, `renewed`, `installed` (by hand), `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
 `served` says what each address showed after the deployment; `error` is there when no handshake came about.";
 
 const STATES: &str = "\
-`state` is `valid`, `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
+`state` is `valid`, `imported` (only watched), `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.
 `source` is `nginx` or `cloudpanel`. `due_at` is `null` for a site that is only watched, and for one without a
 certificate of a CA for which nobody asked. `findings` is about the host.
 

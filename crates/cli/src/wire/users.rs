@@ -9,7 +9,7 @@ use std::fs;
 /// # Errors
 ///
 /// Says who is missing.
-pub(super) fn ids(user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
+pub(crate) fn ids(user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
     let users = fs::read_to_string("/etc/passwd")
         .map_err(|error| format!("/etc/passwd cannot be read: {error}"))?;
     let groups = fs::read_to_string("/etc/group")

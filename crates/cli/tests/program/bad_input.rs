@@ -361,7 +361,7 @@ fn as_nobody(host: &Host, words: &[&str]) -> Output {
 }
 
 /// Returns the program at a place that every user can reach; the folder it was built in need not be one.
-fn readable_program() -> std::path::PathBuf {
+pub(crate) fn readable_program() -> std::path::PathBuf {
     static COPY: std::sync::LazyLock<tempfile::TempDir> = std::sync::LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -195,6 +195,29 @@ fn an_unknown_command_becomes_the_panels_own_with_streams_and_exit_code() {
 }
 
 #[test]
+fn the_panels_own_gets_the_very_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let panel = folder.path().join("clpctl");
+    write(&panel, "#!/bin/sh\nexec env\n", 0o755);
+    let mut command = clpctl(&["site:add:php"]);
+    command
+        .env("CLPCTL_CLOUDPANEL", &panel)
+        .env("PATH", "/usr/bin:/bin")
+        .env("ODD", "a b\nc");
+    let (code, out, err) = run(&mut command);
+    assert_eq!(code, 0, "{err}");
+    let mut names: Vec<&str> = out
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name)
+        .collect();
+    names.sort_unstable();
+    // The shell sets PWD and its like for itself.
+    names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+    assert_eq!(names, ["CLPCTL_CLOUDPANEL", "ODD", "PATH"]);
+}
+
+#[test]
 fn a_command_is_never_handed_to_ourselves() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("link");
@@ -202,17 +225,24 @@ fn a_command_is_never_handed_to_ourselves() {
     let (code, _, err) = run(clpctl(&["site:add:php"]).env("CLPCTL_CLOUDPANEL", &own));
     assert_eq!(code, 2, "{err}");
 
-    // A script that starts us is not ourselves, and would go round for ever.
-    let script = folder.path().join("script");
-    write(
-        &script,
-        &format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_clpctl")),
-        0o755,
-    );
-    let (code, _, err) = run(clpctl(&["site:add:php"])
-        .env("CLPCTL_CLOUDPANEL", &script)
-        .env("PATH", "/usr/bin:/bin"));
-    assert_eq!(code, 2, "{err}");
+    // Scripts that start us are not ourselves, and would go round for ever: one by name, one by a way that cannot be
+    // seen in it, so that only the process above tells.
+    let program = env!("CARGO_BIN_EXE_clpctl");
+    let (half, rest) = program.split_at(program.len() - 3);
+    for (name, text) in [
+        ("plain", format!("#!/bin/sh\nexec {program} \"$@\"\n")),
+        (
+            "hidden",
+            format!("#!/bin/sh\nhalf={half}\n${{half}}{rest} \"$@\"\n"),
+        ),
+    ] {
+        let script = folder.path().join(name);
+        write(&script, &text, 0o755);
+        let (code, _, err) = run(clpctl(&["site:add:php", "--domainName=a b.test"])
+            .env("CLPCTL_CLOUDPANEL", &script)
+            .env("PATH", "/usr/bin:/bin"));
+        assert_eq!(code, 2, "{name}: {err}");
+    }
 
     let broken = folder.path().join("broken");
     write(&broken, "no program", 0o644);
@@ -418,7 +448,7 @@ fn units_and_manual_pages_are_written_once() {
 
     let pages = folder.path().join("man1");
     let (code, _, err) = run(&mut clpctl(&["man", "--output", pages.to_str().unwrap()]));
-    assert_eq!((code, err.contains("15 pages written")), (0, true), "{err}");
+    assert_eq!((code, err.contains("23 pages written")), (0, true), "{err}");
     assert!(pages.join("clpctl-site-list.1").exists());
 }
 

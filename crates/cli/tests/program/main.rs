@@ -9,9 +9,12 @@
     reason = "tests write the files that people and other programs would, and their helpers may fail as tests do"
 )]
 
+mod account;
+mod adopted;
 mod answer;
 mod disk;
 mod hosts;
+mod namespace;
 mod practice;
 
 mod broken_nginx;
@@ -20,13 +23,17 @@ mod challenges;
 mod command_line;
 mod first_certificate;
 mod hostile_ca;
+mod imported;
 mod interrupted;
 mod renewing;
+mod revoked;
+mod rolled_back;
 
 mod bad_input;
 mod listing;
 mod lock;
 mod panel;
 mod logs;
+mod panel_user;
 mod service;
 mod units;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use renewal::acceptance::{Candidate, accept};
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::challenge::{Probe, Reached, Way};
+use renewal::choice::Decided;
 use renewal::deployment::{LinkSwitch, Switch};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) looks: u32,
     /// Challenge answers that are in place.
     pub(crate) presented: BTreeSet<String>,
+    /// What people decided, by lineage.
+    pub(crate) decided: BTreeMap<String, Decided>,
     kept: BTreeMap<String, Secret>,
 }
 
@@ -168,6 +171,10 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             version: *version,
         }),
         panel: OnPanel::No,
+        choice: lineage.linked.and_then(|version| {
+            let leaf = lineage.versions[&version].sha256;
+            state.decided.get(domain)?.choice(leaf).copied()
+        }),
         policy: Policy {
             http01: state.http01,
             ..Policy::default()
@@ -387,6 +394,21 @@ impl Host for FakeHost {
         lock(&self.state)
             .presented
             .remove(&format!("{}/{token}", site.domain()));
+    }
+
+    async fn decided(&self, lineage: &str) -> Result<Decided, HostFailure> {
+        Ok(lock(&self.state)
+            .decided
+            .get(lineage)
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    async fn decide(&self, lineage: &str, decided: &Decided) -> Result<(), HostFailure> {
+        lock(&self.state)
+            .decided
+            .insert(lineage.to_owned(), decided.clone());
+        Ok(())
     }
 
     async fn tidy(&self) {}

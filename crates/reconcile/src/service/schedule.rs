@@ -59,7 +59,7 @@ impl Schedule {
                     schedule.pass(index, at);
                 }
                 // What was seen at the beginning of the pass is not what is there now.
-                Some((Outcome::Issued | Outcome::Renewed, report)) => {
+                Some((Outcome::Issued | Outcome::Renewed | Outcome::Installed, report)) => {
                     schedule.pass(index, now);
                     if let Some((certificate, _)) = &report.certificate {
                         schedule.hurry(now, certificate.valid.end());

@@ -115,6 +115,7 @@ finding_names! {
     PanelNotWritten "panel-not-written" Error "what is served could not be written into CloudPanel's database",
     PanelSchemaUnknown "panel-schema-unknown" Warning "CloudPanel's database has a form that clpctl does not know",
     PanelDrift "panel-drift" Warning "CloudPanel's record of a certificate is not what is on disk",
+    PanelCronMissing "panel-cron-missing" Warning "CloudPanel's cron file is missing, and with it its nightly jobs",
     OtherClientActive "other-client-active" Warning "another ACME client renews the same names",
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn site(domain: &str, file: &str) -> Site {
         lineage: domain.to_owned(),
         undeployed: None,
         panel: OnPanel::Yes(Arc::new(entry)),
+        choice: None,
         policy: Policy::default(),
         findings: Vec::new(),
     }

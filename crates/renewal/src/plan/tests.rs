@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 use jiff::Timestamp;
 
 use crate::certificate::{Certificate, CertificateId, Fingerprint};
+use crate::choice::{Choice, How};
 use crate::name::Name;
 use crate::names::Names;
 use crate::panel::OnPanel;
@@ -17,7 +18,8 @@ use crate::suggestion::{Answer, Suggestion};
 use crate::window::Window;
 
 /// A case is one line: `domain | start end, self start end or - | notes`, where notes are any of `unmanaged`,
-/// `listed`, `failed UNTIL`, `undeployed START END`, `window START END`.
+/// `listed`, `failed UNTIL`, `undeployed START END`, `window START END`, `imported DAY`,
+/// `rolled back DAY`.
 #[track_caller]
 fn check(cases: &[&str], wish: &str, expect: Expect) {
     let now = moment("2026-02-20");
@@ -93,6 +95,9 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
             version: 2,
         }),
         panel: OnPanel::No,
+        choice: note(notes, "imported")
+            .map(|day| chosen(How::Imported, day))
+            .or_else(|| note(notes, "rolled back").map(|day| chosen(How::RolledBack, day))),
         policy: Policy {
             managed: note(notes, "unmanaged").is_none(),
             listed: note(notes, "listed").is_some(),
@@ -105,6 +110,15 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
         findings: Vec::new(),
     };
     (site, remembered(notes, now))
+}
+
+fn chosen(how: How, day: &str) -> Choice {
+    Choice {
+        how,
+        leaf: Fingerprint([1; 32]),
+        at: moment(day),
+        newest: 2,
+    }
 }
 
 fn issuer(notes: &str) -> &'static str {
@@ -351,4 +365,88 @@ fn one_that_was_ordered_without_a_dead_name_is_deployed_after_a_crash() {
     assert!(!deploys(DeadNames::Fail, "old.test"));
     // A name that was added since is no dead one.
     assert!(!deploys(DeadNames::Drop, "new.example"));
+}
+
+#[test]
+fn an_imported_certificate_is_watched_until_somebody_asks_for_another() {
+    let cases = [
+        "a.test | 2025-12-01 2026-03-01 | imported 2025-12-02",
+        "b.test | 2025-03-01 2026-04-01 | imported 2025-12-02",
+        "c.test | 2025-03-01 2026-01-01 | imported 2025-12-02",
+    ];
+    check(
+        &cases,
+        "",
+        expect![[r#"
+            a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
+            look again: 2026-02-22T00:00:00Z
+        "#]],
+    );
+    check(
+        &cases,
+        "force",
+        expect![[r#"
+            a.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+            c.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (it expired on 2026-01-01T00:00:00Z)
+            look again: 2026-02-22T00:00:00Z
+        "#]],
+    );
+    check(
+        &cases,
+        "force a.test b.test c.test",
+        expect![[r#"
+        a.test: order (a third of its life is left)
+        b.test: order (a third of its life is left)
+        c.test: order (it expired on 2026-01-01T00:00:00Z)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "first b.test",
+        expect![[r#"
+        b.test: order (a third of its life is left)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "b.test",
+        expect![[r#"
+        b.test: skip: its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA (a third of its life is left)
+        look again: 2026-03-02T00:00:00Z
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_rolled_back_to_is_neither_rolled_forward_nor_renewed_at_once() {
+    let cases = [
+        "a.test | 2025-12-01 2026-03-01 | rolled back 2026-02-19, undeployed 2026-02-18 2026-05-18",
+        "b.test | 2026-02-01 2026-05-02 | rolled back 2026-02-19, undeployed 2026-02-18 2026-05-18",
+        "c.test | 2025-12-01 2026-03-01 | rolled back 2026-02-10",
+    ];
+    check(
+        &cases,
+        "",
+        expect![[r#"
+        a.test: leave until 2026-02-24T00:00:00Z (it was rolled back to, and half of the time that was left then is over)
+        b.test: leave until 2026-04-01T22:25:24Z (a third of its life is left)
+        c.test: order (it was rolled back to, and half of the time that was left then is over)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "force",
+        expect![[r#"
+        a.test: order (it was asked for (--force))
+        b.test: order (it was asked for (--force))
+        c.test: order (it was rolled back to, and half of the time that was left then is over)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
 }

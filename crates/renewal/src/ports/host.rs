@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, Fingerprint};
 use crate::challenge::Way;
+use crate::choice::Decided;
 use crate::deployment::Switch;
 use crate::finding::Finding;
 use crate::name::Name;
@@ -116,6 +117,16 @@ pub trait Host: Send + Sync {
 
     /// Takes the answer away; only our own file. MUST succeed when it is not there.
     fn withdraw(&self, site: &Site, way: Way, token: &str) -> impl Future<Output = ()> + Send;
+
+    /// Returns what people decided about a lineage; nothing where they decided nothing.
+    fn decided(&self, lineage: &str) -> impl Future<Output = Result<Decided, HostFailure>> + Send;
+
+    /// Remembers what people decided about a lineage, beside it on disk: it MUST outlive what a run remembers.
+    fn decide(
+        &self,
+        lineage: &str,
+        decided: &Decided,
+    ) -> impl Future<Output = Result<(), HostFailure>> + Send;
 
     /// Takes away what was made for answers and is of no more use; never a folder that others use.
     fn tidy(&self) -> impl Future<Output = ()> + Send;

@@ -78,5 +78,6 @@ pub(super) const PAGES: &[(&str, &str)] = &[
     ("panel-not-written", include_str!("../../../../../docs/findings/panel-not-written.md")),
     ("panel-schema-unknown", include_str!("../../../../../docs/findings/panel-schema-unknown.md")),
     ("panel-drift", include_str!("../../../../../docs/findings/panel-drift.md")),
+    ("panel-cron-missing", include_str!("../../../../../docs/findings/panel-cron-missing.md")),
     ("other-client-active", include_str!("../../../../../docs/findings/other-client-active.md")),
 ];
