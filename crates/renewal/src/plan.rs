@@ -158,12 +158,14 @@ fn decide<'a>(
     if !site.policy.managed {
         return item(Action::Skip(SkipReason::NotManaged), due);
     }
-    if let Some(why) = panel::watched(site) {
-        return item(Action::Skip(why), due);
-    }
     let imported = site.is_imported();
     if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
         return item(Action::Skip(SkipReason::MadeElsewhere), due);
+    }
+    // What was imported here stands in the panel's record as imported, too.
+    let watched = panel::watched(site).filter(|why| !(imported && *why == SkipReason::Imported));
+    if let Some(why) = watched {
+        return item(Action::Skip(why), due);
     }
     let staging = site.policy.ca.is_staging();
     let trusted = site.current.as_ref().filter(|current| {
