@@ -155,16 +155,7 @@ fn decide<'a>(
     let suggestion = remembered.and_then(|known| known.suggestion.as_ref());
     let mut due = due_of(site, suggestion, now);
     let item = |action, due| Item { site, action, due };
-    if !site.policy.managed {
-        return item(Action::Skip(SkipReason::NotManaged), due);
-    }
-    let imported = site.is_imported();
-    if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
-        return item(Action::Skip(SkipReason::MadeElsewhere), due);
-    }
-    // What was imported here stands in the panel's record as imported, too.
-    let watched = panel::watched(site).filter(|why| !(imported && *why == SkipReason::Imported));
-    if let Some(why) = watched {
+    if let Some(why) = watched(site, wish) {
         return item(Action::Skip(why), due);
     }
     let staging = site.policy.ca.is_staging();
@@ -193,7 +184,7 @@ fn decide<'a>(
     if trusted.is_none() && !named {
         return item(Action::Skip(SkipReason::NeverHadOne), due);
     }
-    let asked = if imported {
+    let asked = if site.is_imported() {
         Some(Reason::Imported)
     } else {
         wish.force.then_some(Reason::Forced)
@@ -219,6 +210,19 @@ fn decide<'a>(
         },
         due,
     )
+}
+
+/// Says why the site is only watched, whatever is due.
+fn watched(site: &Site, wish: &Wish) -> Option<SkipReason> {
+    if !site.policy.managed {
+        return Some(SkipReason::NotManaged);
+    }
+    let imported = site.is_imported();
+    if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
+        return Some(SkipReason::MadeElsewhere);
+    }
+    // What was imported here stands in the panel's record as imported, too.
+    panel::watched(site).filter(|why| !(imported && *why == SkipReason::Imported))
 }
 
 /// Asks when the site's certificate is due; one of the staging CA is, as soon as a real CA is meant.

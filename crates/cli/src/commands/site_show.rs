@@ -15,7 +15,7 @@ use renewal::site::{Server, Site};
 use serde_json::json;
 
 use crate::arguments::site_name;
-use crate::commands::site_list::{State, row};
+use crate::commands::site_list::{Row, State, row};
 use crate::commands::{Session, find_site};
 use crate::config::Config;
 use crate::console::{ERROR, GOOD, LABEL};
@@ -131,25 +131,12 @@ impl Portrait<'_> {
         if let Some(item) = plan.items.first() {
             let row = row(item, self.remembered, now);
             line("state", row.state.as_str());
-            match row.due_at {
-                Some(at) if at <= now => line("due", &format!("now: {}", item.due.reason)),
-                Some(at) => line(
-                    "due",
-                    &format!("{}: {}", when::date_and_distance(at, now), item.due.reason),
-                ),
-                None if row.state == State::Imported => line(
-                    "due",
-                    "never by itself: it was imported, so it is only watched",
-                ),
-                None if row.managed => line(
-                    "due",
-                    &format!(
-                        "never by itself: nobody asked for its first certificate (clpctl lets-encrypt:install:certificate --domainName={})",
-                        self.site.domain()
-                    ),
-                ),
-                None => line("due", "never: it is only watched"),
-            }
+            let due = match row.due_at {
+                Some(at) if at <= now => format!("now: {}", item.due.reason),
+                Some(at) => format!("{}: {}", when::date_and_distance(at, now), item.due.reason),
+                None => self.never_due(&row),
+            };
+            line("due", &due);
         }
         if let Some(current) = &self.site.current {
             let certificate = &current.certificate;
@@ -255,6 +242,18 @@ impl Portrait<'_> {
         heading(out, "findings", findings.is_empty());
         for finding in &findings {
             push_finding(out, finding, 2, width);
+        }
+    }
+
+    /// Says why nothing will be done by itself.
+    fn never_due(&self, row: &Row<'_>) -> String {
+        match row.state {
+            State::Imported => "never by itself: it was imported, so it is only watched".to_owned(),
+            _ if row.managed => format!(
+                "never by itself: nobody asked for its first certificate (clpctl lets-encrypt:install:certificate --domainName={})",
+                self.site.domain()
+            ),
+            _ => "never: it is only watched".to_owned(),
         }
     }
 

@@ -182,3 +182,56 @@ fn sites_of_every_type_go_from_self_signed_to_a_ca_and_the_panel_finds_nothing_d
     assert!(all.iter().all(resting), "{:#}", again.json);
     assert_eq!(practice.orders(), 7);
 }
+
+#[test]
+fn what_is_imported_or_gone_back_to_is_what_the_panel_shows() {
+    let mut panel = PanelHost::prepare();
+    panel.add(&PanelSite::new("files.test", Shape::Static));
+    panel.host.nginx.launch();
+    let practice = Practice::start(&mut panel.host, |_| {});
+    let domain = "--domain=files.test";
+    let _ = ask(&panel, &["site:renew-certificates", domain]).expect_code(0);
+    let bought = Authority::new("Bought").issue(
+        &["files.test"],
+        Days {
+            since: 0,
+            left: 300,
+        },
+    );
+    let file = panel.host.folder().join("bought.pem");
+    fs::write(&file, format!("{}{}", bought.key, bought.fullchain())).unwrap();
+    let option = |name: &str| format!("--{name}={}", file.display());
+    let words = [
+        "site:install:certificate",
+        "--domainName=files.test",
+        &option("privateKey"),
+        &option("certificate"),
+    ];
+    let imported = ask(&panel, &words).expect_code(0);
+    assert_eq!(
+        imported.outcome("files.test"),
+        "installed",
+        "{:#}",
+        imported.json
+    );
+    assert_whole(&panel, "files.test", "files.test");
+    assert!(
+        shown(&panel, "files.test").starts_with("3|0|"),
+        "of type 3, so the panel leaves it alone"
+    );
+    let orders = practice.orders();
+    let left = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_eq!(
+        (left.outcome("files.test"), practice.orders()),
+        ("skipped", orders)
+    );
+    let back = ask(&panel, &["site:rollback-certificate", domain]).expect_code(0);
+    assert_eq!(back.outcome("files.test"), "installed", "{:#}", back.json);
+    assert_whole(&panel, "files.test", "files.test");
+    assert!(shown(&panel, "files.test").starts_with("2|0|"));
+    let stays = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_eq!(
+        (stays.outcome("files.test"), practice.orders()),
+        ("not-due", orders)
+    );
+}
