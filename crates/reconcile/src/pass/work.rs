@@ -193,6 +193,9 @@ impl<W: World> Work<W> {
         let clock = self.world.clock();
         let break_off_at = self.break_off_at.unwrap_or(Timestamp::MAX);
         let broken_off = break_off_at <= clock.now();
+        if broken_off {
+            self.tasks.abort_all();
+        }
         let wish = async {
             match self.break_off_at {
                 None => self.stop.wait().await,
@@ -210,7 +213,7 @@ impl<W: World> Work<W> {
                 None => {}
             },
             () = clock.wait_until(self.deploy_by) => {}
-            () = clock.wait_until(break_off_at) => self.tasks.abort_all(),
+            () = clock.wait_until(break_off_at), if !broken_off => {}
             () = wish => {
                 let patience = if self.break_off_at.is_none() { STOP_PATIENCE } else { SignedDuration::ZERO };
                 self.break_off_at = clock.now().checked_add(patience).ok();
