@@ -99,6 +99,42 @@ impl Client {
     ) -> Result<Proofs, OrderFailure> {
         told(Waiting::Validation);
         let account = self.account(told).await?;
+        let (ready, failed) = self.look_at_all(order, request, told).await?;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        let proofs = Proofs(ready);
+        match self
+            .answer(&proofs.0, &account.thumbprint, desk, told)
+            .await
+        {
+            Ok(()) => Ok(proofs),
+            Err(failure) => {
+                proofs.withdraw(desk).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Says which validations of an order failed that an earlier run had asked for, and of which it did not live to
+    /// hear.
+    pub(crate) async fn unheard_failure(
+        &self,
+        order: &Order,
+        request: &OrderRequest,
+        told: Told<'_>,
+    ) -> Result<Option<OrderFailure>, OrderFailure> {
+        let (_, failed) = self.look_at_all(order, request, told).await?;
+        Ok(failed.filter(|failed| !failed.failed_names.is_empty()))
+    }
+
+    /// Looks at every authorization of an order: what is still to be proved, and what cannot be any more.
+    async fn look_at_all(
+        &self,
+        order: &Order,
+        request: &OrderRequest,
+        told: Told<'_>,
+    ) -> Result<(Vec<Ready>, Option<OrderFailure>), OrderFailure> {
         let directory = self.directory(told).await?;
         if order.authorizations.len() > request.names.as_slice().len() {
             return Err(failure::malformed("the order has more authorizations than names").into());
@@ -124,20 +160,7 @@ impl Client {
                 Err(failure) => failed = Some(failure::join(failed, failure)),
             }
         }
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
-        let proofs = Proofs(ready);
-        match self
-            .answer(&proofs.0, &account.thumbprint, desk, told)
-            .await
-        {
-            Ok(()) => Ok(proofs),
-            Err(failure) => {
-                proofs.withdraw(desk).await;
-                Err(failure)
-            }
-        }
+        Ok((ready, failed))
     }
 
     async fn answer<D: OrderDesk>(

@@ -19,6 +19,7 @@ use crate::account::{Account, AccountFile};
 use crate::chances::{Chances, Persistence};
 use crate::diagnosis;
 use crate::directory::Directory;
+use crate::endpoints::Endpoints;
 use crate::error::RequestError;
 use crate::http::{Call, Http, Patience, Reply};
 use crate::jws::{self, Signer};
@@ -50,6 +51,7 @@ pub(crate) struct Client {
     http: Arc<Http>,
     directory: Mutex<Shared<Directory>>,
     nonces: Nonces,
+    endpoints: Endpoints,
 }
 
 /// What all orders at a CA share, once the first of them has it.
@@ -143,6 +145,7 @@ impl Client {
             http,
             directory: Mutex::new(Shared::Unknown),
             nonces: Nonces::default(),
+            endpoints: Endpoints::new(),
         }
     }
 
@@ -328,6 +331,7 @@ impl Client {
         chances: &mut Chances,
     ) -> Result<Reply, (RequestError, Option<Duration>)> {
         let (method, uri) = (call.method.clone(), call.uri);
+        self.endpoints.turn(&self.ca, uri).await;
         let sent = self.http.send(call).await;
         log(
             &method,

@@ -39,6 +39,8 @@ pub struct Diagnosis {
     pub retry_at: Option<Timestamp>,
     /// The limit that is used up until then, of those that the ledger keeps.
     pub limit: Option<LimitKind>,
+    /// Whose bucket of that limit it is, where the text names it.
+    pub limit_about: Option<Name>,
     /// For people; never none. The first is the cause.
     pub findings: Vec<Finding>,
 }
@@ -113,6 +115,7 @@ pub fn order(problem: &Problem) -> Diagnosis {
         whole = Diagnosis {
             retry_at: whole.retry_at,
             limit: whole.limit.or(first.limit),
+            limit_about: whole.limit_about.or_else(|| first.limit_about.clone()),
             findings: named.iter().flat_map(|one| one.findings.clone()).collect(),
             ..first.clone()
         };
@@ -146,6 +149,10 @@ fn one(problem: &Problem, name: &str) -> Diagnosis {
         evidence: evidence(problem, &[]),
     });
     diagnosis.retry_at = told_moment(problem);
+    diagnosis.limit_about = detail
+        .quoted_name()
+        .filter(|_| diagnosis.limit.is_some())
+        .and_then(|name| Name::parse(name).ok());
     if let (Some(page), Some(first)) = (
         limits::unpause_page(problem),
         diagnosis.findings.first_mut(),

@@ -85,6 +85,7 @@ pub(crate) fn diagnosed(diagnosis: Diagnosis, validated: Option<&Name>) -> Order
         blame: diagnosis.blame,
         retry_at: diagnosis.retry_at,
         limit: diagnosis.limit,
+        limit_about: diagnosis.limit_about,
         resumable: false,
         failed_names: validated.cloned().into_iter().collect(),
         findings: diagnosis.findings,
@@ -104,7 +105,10 @@ pub(crate) fn join(joined: Option<OrderFailure>, other: OrderFailure) -> OrderFa
         joined.findings.extend(other.findings);
     }
     joined.retry_at = joined.retry_at.max(other.retry_at);
-    joined.limit = joined.limit.or(other.limit);
+    if joined.limit.is_none() {
+        joined.limit = other.limit;
+        joined.limit_about = other.limit_about;
+    }
     joined.resumable &= other.resumable;
     joined.failed_names.extend(other.failed_names);
     joined

@@ -95,7 +95,7 @@ impl Client {
         &self,
         request: &OrderRequest,
         told: Told<'_>,
-    ) -> Result<Option<Placed>, RequestError> {
+    ) -> Result<Option<Placed>, OrderFailure> {
         let Some(url) = &request.resume else {
             return Ok(None);
         };
@@ -107,10 +107,17 @@ impl Client {
         let order = match self.look_at_order(&uri, told).await {
             Ok((order, _)) => order,
             // What answers in another way than ACME's will not fulfil it either.
-            Err(error) if error.passes() && !error.makes_no_sense() => return Err(error),
+            Err(error) if error.passes() && !error.makes_no_sense() => return Err(error.into()),
             Err(_) => return Ok(None),
         };
-        let useful = order.status != OrderStatus::Invalid && order.is_for(&request.names);
+        let useful = order.is_for(&request.names);
+        if useful && order.status == OrderStatus::Invalid {
+            // A failure that nobody heard of counts as much as any other: a new order would only add to it.
+            return match self.unheard_failure(&order, request, told).await? {
+                Some(failure) => Err(failure),
+                None => Ok(None),
+            };
+        }
         Ok(useful.then_some(Placed {
             uri,
             order,

@@ -40,5 +40,6 @@ mod jws;
 mod origin;
 mod retry_after;
 mod http;
+mod endpoints;
 mod error;
 mod failure;

@@ -136,6 +136,9 @@ pub enum Command {
     /// Write the systemd units that renew certificates by themselves
     #[command(name = "service:install")]
     ServiceInstall(commands::service_install::Arguments),
+    /// Simulate a year of a fleet: would a certificate expire, or a limit be burnt?
+    #[command(name = "fleet:simulate")]
+    FleetSimulate(commands::fleet_simulate::Arguments),
     /// Print the page of the manual about one finding
     Explain(commands::explain::Arguments),
     /// Show the whole thing at work, with a CA and an nginx of its own
@@ -185,6 +188,7 @@ impl Command {
             | Self::ServiceRun(_)
             | Self::ServiceStatus(_)
             | Self::ServiceInstall(_)
+            | Self::FleetSimulate(_)
             | Self::Explain(_)
             | Self::Demo(_)
             | Self::ConfigShow(_)

@@ -19,6 +19,7 @@ pub mod completions;
 pub mod config_show;
 pub mod demo;
 pub mod explain;
+pub mod fleet_simulate;
 pub mod host_adopt;
 pub mod host_audit;
 pub mod man;
@@ -123,6 +124,7 @@ pub fn dispatch(cli: &Cli, session: &Session) -> Result<u8, CommandError> {
         Command::ServiceRun(_) => service_run::run(session, &config()?),
         Command::ServiceStatus(_) => service_status::run(session, &config()?),
         Command::ServiceInstall(arguments) => service_install::run(session, &config()?, arguments),
+        Command::FleetSimulate(arguments) => fleet_simulate::run(session, arguments),
         Command::Explain(arguments) => explain::run(session, arguments),
         Command::Demo(arguments) => demo::run(session, arguments),
         Command::ConfigShow(_) => config_show::run(session, &config()?),

@@ -7,9 +7,10 @@ use renewal::challenge::{Probe, Way, listens_on, ways, ways_without_nginx};
 use renewal::dead_names::Stumbled;
 use renewal::finding::{Finding, FindingName};
 use renewal::policy::Http01Mode;
-use renewal::ports::{Host as _, Preflight as _};
+use renewal::ports::Preflight as _;
 use renewal::site::{Site, Source};
 
+use crate::answers::Answers;
 use crate::world::World;
 
 /// What was found out about a site.
@@ -40,6 +41,7 @@ pub(crate) enum Possible {
 /// Finds the first way by which a probe comes through for every wanted name.
 pub(crate) async fn check<W: World>(
     world: &W,
+    answers: &Answers,
     site: &Site,
     thumbprint: &str,
     possible: Possible,
@@ -59,7 +61,7 @@ pub(crate) async fn check<W: World>(
             break;
         }
         // Before the line is in, the probe for it shows at least whether requests arrive.
-        match probe(world, site, way, thumbprint).await {
+        match probe(world, answers, site, way, thumbprint).await {
             Ok(()) if way == Way::InsertStateless => return Checked::Works(Way::Stateless),
             Ok(()) => return Checked::Works(way),
             Err(names) => {
@@ -88,7 +90,7 @@ pub(crate) async fn check<W: World>(
     }
     if ways.is_empty() {
         // Nothing of ours answers; what the CA would see all the same is the cause.
-        let seen = probe(world, site, Way::InsertStateless, thumbprint).await;
+        let seen = probe(world, answers, site, Way::InsertStateless, thumbprint).await;
         stumbled = all(&seen.err().unwrap_or_default());
         stumbled.push(no_way(site, port, settings.edit));
     }
@@ -102,6 +104,7 @@ pub(crate) async fn check<W: World>(
 /// What the CA would stumble over for each name that does not come through, the cause first.
 pub(crate) async fn probe<W: World>(
     world: &W,
+    answers: &Answers,
     site: &Site,
     way: Way,
     thumbprint: &str,
@@ -113,7 +116,7 @@ pub(crate) async fn probe<W: World>(
         .map(|name| async move {
             let token = probe_token(name.as_str());
             let expected = format!("{token}.{thumbprint}");
-            if let Err(error) = world.host().present(site, way, &token, &expected).await {
+            if let Err(error) = answers.present(world, site, way, &token, &expected).await {
                 return Err((name.clone(), vec![error.0]));
             }
             let probe = Probe {
@@ -122,7 +125,7 @@ pub(crate) async fn probe<W: World>(
                 expected,
             };
             let reached = world.preflight().probe(&probe).await;
-            world.host().withdraw(site, way, &probe.token).await;
+            answers.withdraw(world, site, way, &probe.token).await;
             reached
                 .map(|_| ())
                 .map_err(|findings| (name.clone(), findings))
@@ -235,6 +238,7 @@ const PROBES_AT_ONCE: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::{Checked, Possible, check};
+    use crate::answers::Answers;
     use crate::fakes::FakeWorld;
     use expect_test::{Expect, expect};
     use renewal::policy::Http01Mode;
@@ -266,7 +270,8 @@ mod tests {
             .remove(0);
         std::sync::Arc::make_mut(&mut site.servers[0]).challenge_folder = None;
         let possible = Possible::ByNginx { line_may_help };
-        let Checked::Hopeless(findings) = check(&*world, &site, "thumbprint", possible).await
+        let Checked::Hopeless(findings) =
+            check(&*world, &Answers::default(), &site, "thumbprint", possible).await
         else {
             panic!("a way is open");
         };

@@ -13,7 +13,7 @@ use renewal::report::Report;
 use crate::world::{Settings, World};
 
 pub(crate) use self::authority::{Behaviour, FakeAuthority};
-pub(crate) use self::host::FakeHost;
+pub(crate) use self::host::{FakeHost, certificate};
 pub(crate) use self::panel::FakePanel;
 
 mod authority;

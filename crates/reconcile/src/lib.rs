@@ -10,7 +10,9 @@ pub mod world;
 pub mod pass;
 pub mod by_hand;
 pub mod service;
+pub mod fleet;
 
+mod answers;
 mod checking;
 mod deploying;
 mod looking;

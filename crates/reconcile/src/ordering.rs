@@ -3,16 +3,15 @@
 //! In three steps, for only the middle one needs the CA: the key is made and kept ([`prepare`]), the certificate
 //! obtained ([`order`]), checked and written ([`stage`]).
 
-use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::CertificateId;
 use renewal::challenge::Way;
 use renewal::finding::{Finding, FindingName};
-use renewal::ledger::{Ledger, OrderFacts};
+use renewal::ledger::{Ledger, OrderFacts, Refusal, Spent};
 use renewal::name::Name;
-use renewal::names::Names;
 use renewal::ports::{
     Authority as _, Clock as _, Event, Host as _, HostFailure, Issued, Memory as _, MemoryFailure,
     Note, Observer as _, OpenOrder, OrderDesk, OrderFailure, OrderRequest, PresentError, Staged,
@@ -24,43 +23,43 @@ use renewal::site::Site;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::Instrument as _;
 
+use crate::answers::Answers;
 use crate::tally::Failure;
 use crate::world::World;
 
 /// What all orders of a run share.
 pub(crate) struct Books {
     ledger: Mutex<Ledger>,
-    /// Answers that are in place, so that an order that is broken off leaves none behind.
-    presented: Mutex<HashSet<(Name, Way, String)>>,
+    /// Answers that are in place, so that what is broken off leaves none behind.
+    pub(crate) answers: Answers,
 }
 
 impl Books {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self {
-            ledger: Mutex::new(ledger),
-            presented: Mutex::default(),
+    /// Opens the books with what was remembered; what only a clock that was ahead can have written is mended.
+    pub(crate) fn open<W: World>(world: &W) -> Result<Self, MemoryFailure> {
+        let mut ledger = world.memory().ledger()?;
+        let mended = ledger.mend(world.clock().now());
+        if !mended.is_empty() {
+            world.memory().note(&[Note::Spent(&mended)])?;
         }
-    }
-
-    /// Returns the answers that are still in place, and forgets them.
-    pub(crate) fn left_behind(&self) -> HashSet<(Name, Way, String)> {
-        std::mem::take(
-            &mut *self
-                .presented
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Ok(Self {
+            ledger: Mutex::new(ledger),
+            answers: Answers::default(),
+        })
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Ledger) -> R) -> R {
         act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn presenting<R>(&self, act: impl FnOnce(&mut HashSet<(Name, Way, String)>) -> R) -> R {
-        act(&mut self
-            .presented
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner))
+    /// Takes in the limit and the moment that the CA named: the other sites wait as well, in this run and in later
+    /// ones, rather than each asking for itself.
+    fn told(&self, facts: OrderFacts<'_>, failure: &OrderFailure, now: Timestamp) -> Vec<Spent> {
+        let (Some(limit), Some(until)) = (failure.limit, failure.retry_at) else {
+            return Vec::new();
+        };
+        let about = failure.limit_about.as_ref();
+        self.with(|ledger| ledger.told(facts, limit, about, until, now))
     }
 
     /// Asks the ledger, before anything is spent.
@@ -68,26 +67,53 @@ impl Books {
         &self,
         world: &W,
         site: &Site,
-        replaces: bool,
+        terms: &Terms,
     ) -> Result<(), Failure> {
-        let order = order_facts(site, replaces);
-        self.with(|ledger| ledger.allows(order, world.clock().now()))
-            .map_err(|refusal| Failure {
-                blame: Blame::Ca,
-                asked_ca: false,
-                retry_at: Some(refusal.retry_at),
-                findings: vec![
-                    Finding::new(
-                        FindingName::RateLimited,
-                        "the CA would refuse this order, so it is not placed",
-                    )
-                    .detail(refusal.to_string())
-                    .fix(format!(
-                        "nothing: it is tried again after {}",
-                        refusal.retry_at
-                    )),
-                ],
-            })
+        let now = world.clock().now();
+        self.with(|ledger| ledger.allows(terms.facts(site, now), now))
+            .map_err(must_wait)
+    }
+
+    /// Asks the ledger, and debits a new order at once: others are on their way at this moment.
+    fn reserve<W: World>(&self, world: &W, site: &Site, terms: &Terms) -> Result<(), Failure> {
+        let now = world.clock().now();
+        let reserved = self.with(|ledger| ledger.reserve(terms.facts(site, now), now));
+        reserved.map(drop).map_err(must_wait)
+    }
+}
+
+/// Under which terms an order is placed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// The certificate that it replaces, inside the CA's window.
+    pub(crate) replaces: Option<CertificateId>,
+    /// Whether a person asked for it.
+    pub(crate) urgent: bool,
+}
+
+impl Terms {
+    fn facts<'a>(&self, site: &'a Site, now: Timestamp) -> OrderFacts<'a> {
+        OrderFacts::of(site, self.replaces.is_some(), self.urgent, now)
+    }
+}
+
+fn must_wait(refusal: Refusal) -> Failure {
+    let explanation = if refusal.kind.is_own() {
+        "a validation failed lately, so the CA is not asked again yet"
+    } else {
+        "the CA would refuse this order, so it is not placed"
+    };
+    let retry_at = refusal.retry_at;
+    Failure {
+        blame: Blame::Ca,
+        asked_ca: false,
+        from_ledger: true,
+        retry_at: Some(retry_at),
+        findings: vec![
+            Finding::new(FindingName::RateLimited, explanation)
+                .detail(refusal.to_string())
+                .fix(format!("nothing: it is tried again after {retry_at}")),
+        ],
     }
 }
 
@@ -96,6 +122,13 @@ pub(crate) struct Prepared {
     key: Secret,
     /// The URL of an order that an earlier run placed.
     resume: Option<String>,
+}
+
+impl Prepared {
+    /// Says whether an order of an earlier run is taken up.
+    pub(crate) fn is_taken_up(&self) -> bool {
+        self.resume.is_some()
+    }
 }
 
 /// Returns the key to order with, and the order to take up if one is open.
@@ -140,7 +173,7 @@ pub(crate) async fn prepare<W: World>(world: &W, site: &Site) -> Result<Prepared
 pub(crate) struct Obtained {
     key: Secret,
     issued: Issued,
-    in_window: bool,
+    terms: Terms,
 }
 
 /// Obtains a certificate from the CA.
@@ -149,17 +182,21 @@ pub(crate) async fn order<W: World>(
     books: &Books,
     site: &Arc<Site>,
     way: Way,
-    replaces: Option<CertificateId>,
+    terms: Terms,
     prepared: Prepared,
 ) -> Result<Obtained, Failure> {
-    let in_window = replaces.is_some();
-    books.allows(&**world, site, in_window)?;
+    let places = prepared.resume.is_none();
+    if places {
+        books.reserve(&**world, site, &terms)?;
+    } else {
+        books.allows(&**world, site, &terms)?;
+    }
     let request = OrderRequest {
         ca: site.policy.ca.clone(),
         names: site.wanted.clone(),
         key: prepared.key,
         profile: site.policy.profile.clone(),
-        replaces,
+        replaces: terms.replaces.clone(),
         resume: prepared.resume,
     };
     let desk = Desk {
@@ -167,7 +204,8 @@ pub(crate) async fn order<W: World>(
         books,
         site,
         way,
-        in_window,
+        terms: &terms,
+        reserved: AtomicBool::new(places),
         noted: Mutex::new(None),
     };
     // What the CA's client says is about this site, whom it does not know.
@@ -180,12 +218,13 @@ pub(crate) async fn order<W: World>(
     if let Err(error) = desk.written_down().await {
         tracing::warn!(domain = %site.domain(), %error, "the order's URL could not be written down");
     }
-    let facts = order_facts(site, in_window);
-    let issued = answer.map_err(|failure| settle_failure(&**world, books, facts, site, failure))?;
+    let unplaced = desk.reserved.into_inner();
+    let issued = answer
+        .map_err(|failure| settle_failure(&**world, books, &terms, site, failure, unplaced))?;
     Ok(Obtained {
         key: request.key,
         issued,
-        in_window,
+        terms,
     })
 }
 
@@ -197,11 +236,7 @@ pub(crate) async fn stage<W: World>(
     site: &Site,
     obtained: &Obtained,
 ) -> Result<Staged, Failure> {
-    let Obtained {
-        key,
-        issued,
-        in_window,
-    } = obtained;
+    let Obtained { key, issued, terms } = obtained;
     let now = world.clock().now();
     let staged = world.host().stage(site, key, issued, now).await;
     let answer = match staged {
@@ -212,6 +247,7 @@ pub(crate) async fn stage<W: World>(
             Err(Failure {
                 blame: Blame::Ca,
                 asked_ca: true,
+                from_ledger: false,
                 retry_at: None,
                 findings: vec![finding],
             })
@@ -219,7 +255,7 @@ pub(crate) async fn stage<W: World>(
         // A full disk is this host's, and the order is taken up again: it counts when it is done with.
         Err(failure) => return Err(Failure::host(failure)),
     };
-    let spent = books.with(|ledger| ledger.issued(order_facts(site, *in_window), now));
+    let spent = books.with(|ledger| ledger.issued(terms.facts(site, now), now));
     let (remembering, domain) = (Arc::clone(world), site.domain().clone());
     spawn_blocking(move || {
         let notes = [Note::Spent(&spent), Note::Order(&domain, None)];
@@ -234,30 +270,48 @@ pub(crate) async fn stage<W: World>(
     answer
 }
 
-/// Takes a failed order into the books.
+/// Takes a failed order into the books. `unplaced` says that it was reserved and that the CA never had it.
 fn settle_failure<W: World>(
     world: &W,
     books: &Books,
-    facts: OrderFacts<'_>,
+    terms: &Terms,
     site: &Site,
     failure: OrderFailure,
+    unplaced: bool,
 ) -> Failure {
     let now = world.clock().now();
-    let spent = books.with(|ledger| {
+    let mut spent = books.with(|ledger| {
         let names = failure.failed_names.iter();
         let failed = names.flat_map(|name| ledger.failed(&site.policy.ca, name, now));
         let mut spent: Vec<_> = failed.collect();
-        // The other sites wait as well, in this run and in later ones, rather than each asking for itself.
-        if let (Some(limit), Some(until)) = (failure.limit, failure.retry_at) {
-            spent.extend(ledger.told(facts, limit, until, now));
+        // A reply that was lost on the way says nothing of what the CA counted.
+        if unplaced && failure.blame != Blame::Network {
+            spent.extend(ledger.not_placed(terms.facts(site, now), now));
         }
         spent
     });
+    spent.extend(books.told(terms.facts(site, now), &failure, now));
     let mut notes = vec![Note::Spent(&spent)];
     if !failure.resumable {
         notes.push(Note::Order(site.domain(), None));
     }
-    let noted = world.memory().note(&notes);
+    remembered(world, &notes, failure)
+}
+
+/// Takes in what the CA refused before there was an order.
+pub(crate) fn told<W: World>(
+    world: &W,
+    books: &Books,
+    site: &Site,
+    failure: OrderFailure,
+) -> Failure {
+    let now = world.clock().now();
+    let spent = books.told(Terms::default().facts(site, now), &failure, now);
+    remembered(world, &[Note::Spent(&spent)], failure)
+}
+
+fn remembered<W: World>(world: &W, notes: &[Note<'_>], failure: OrderFailure) -> Failure {
+    let noted = world.memory().note(notes);
     let mut answer = refused(failure);
     if let Err(error) = noted {
         answer.findings.extend(forgot(error).findings);
@@ -269,6 +323,7 @@ fn refused(failure: OrderFailure) -> Failure {
     Failure {
         blame: failure.blame,
         asked_ca: true,
+        from_ledger: false,
         retry_at: failure.retry_at,
         findings: failure.findings,
     }
@@ -286,25 +341,10 @@ pub(crate) fn forgot(failure: MemoryFailure) -> Failure {
     Failure {
         blame: Blame::Host,
         asked_ca: false,
+        from_ledger: false,
         retry_at: None,
         findings: vec![finding],
     }
-}
-
-fn order_facts(site: &Site, replaces_in_window: bool) -> OrderFacts<'_> {
-    OrderFacts {
-        ca: &site.policy.ca,
-        names: &site.wanted,
-        same_set: renews_same_set(site, &site.wanted),
-        replaces_in_window,
-    }
-}
-
-/// Says whether the site's present certificate covers exactly these names, so that a new one is a renewal.
-fn renews_same_set(site: &Site, wanted: &Names) -> bool {
-    let current = site.current.as_ref().map(|current| &current.certificate);
-    current
-        .is_some_and(|certificate| !certificate.self_signed && wanted.same_set(&certificate.names))
 }
 
 /// Does the driver's part while the CA works on the order.
@@ -313,7 +353,9 @@ struct Desk<'a, W: World> {
     books: &'a Books,
     site: &'a Arc<Site>,
     way: Way,
-    in_window: bool,
+    terms: &'a Terms,
+    /// Whether the order is debited already, and not placed yet.
+    reserved: AtomicBool,
     /// What is being written down of the order.
     noted: Mutex<Option<JoinHandle<Result<(), MemoryFailure>>>>,
 }
@@ -341,10 +383,15 @@ impl<W: World> OrderDesk for Desk<'_, W> {
             names: self.site.wanted.clone(),
             placed_at: self.world.clock().now(),
         };
-        let facts = order_facts(self.site, self.in_window);
-        let spent = self
-            .books
-            .with(|ledger| ledger.ordered(facts, order.placed_at));
+        let facts = self.terms.facts(self.site, order.placed_at);
+        let reserved = self.reserved.swap(false, Ordering::Relaxed);
+        let spent = self.books.with(|ledger| {
+            if reserved {
+                ledger.reserved(facts)
+            } else {
+                ledger.ordered(facts, order.placed_at)
+            }
+        });
         let (world, site) = (Arc::clone(self.world), Arc::clone(self.site));
         // While the disk works, the CA is asked what is to be proved.
         let noted = spawn_blocking(move || {
@@ -373,18 +420,15 @@ impl<W: World> OrderDesk for Desk<'_, W> {
             // Without its URL on record the order would be placed again after a crash.
             return Err(PresentError(forgot(fault).findings.remove(0)));
         }
-        let entry = (self.site.domain().clone(), self.way, token.to_owned());
-        self.books.presenting(|presented| presented.insert(entry));
-        self.world
-            .host()
-            .present(self.site, self.way, token, key_authorization)
+        let (world, answers) = (&**self.world, &self.books.answers);
+        answers
+            .present(world, self.site, self.way, token, key_authorization)
             .await
     }
 
     async fn withdraw(&self, _name: &Name, token: &str) {
-        self.world.host().withdraw(self.site, self.way, token).await;
-        let entry = (self.site.domain().clone(), self.way, token.to_owned());
-        self.books.presenting(|presented| presented.remove(&entry));
+        let (world, answers) = (&**self.world, &self.books.answers);
+        answers.withdraw(world, self.site, self.way, token).await;
     }
 }
 

@@ -123,7 +123,7 @@ pub async fn run<W: World>(
     let works = !request.dry_run && !due.is_empty();
     let mut reloads = seen.reloads;
     if works {
-        let books = Books::new(world.memory().ledger()?);
+        let books = Books::open(&**world)?;
         let (before, reloaded) = (remembered.clone(), reloads > 0);
         let world = Arc::clone(world);
         let refusal = seen.refusal(&*world).await;

@@ -15,7 +15,9 @@ pub(crate) struct Failure {
     pub(crate) blame: Blame,
     /// Whether the CA saw the failure, so that trying again at once would cost something.
     pub(crate) asked_ca: bool,
-    /// The moment the CA named.
+    /// Whether our ledger said no, so that nothing was tried and nothing failed.
+    pub(crate) from_ledger: bool,
+    /// The moment the CA or the ledger named.
     pub(crate) retry_at: Option<Timestamp>,
     /// What went wrong; the first is the cause.
     pub(crate) findings: Vec<Finding>,
@@ -27,6 +29,7 @@ impl Failure {
         Self {
             blame: Blame::Host,
             asked_ca: false,
+            from_ledger: false,
             retry_at: None,
             findings: vec![failure.0],
         }

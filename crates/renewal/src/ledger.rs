@@ -1,8 +1,19 @@
 //! What have we spent of each of a CA's rate limits, and may we spend one more?
 //!
 //! A limit is a bucket in the form that Let's Encrypt itself uses, GCRA: one moment per bucket, the
-//! theoretical arrival time. [`Ledger::allows`] asks before an order; the other methods take in what was spent
+//! theoretical arrival time. [`Ledger::reserve`] asks before an order; the other methods take in what was spent
 //! when the CA spends it: orders when they are placed, certificates and failures when they happen.
+//!
+//! | limit | asked before an order | spent | not for |
+//! | --- | --- | --- | --- |
+//! | accounts per address, per range | always, once the CA told of it | by the CA's word alone | |
+//! | orders per account | yes | when it is placed | renewals |
+//! | certificates per registered domain | yes | when one is issued | renewals |
+//! | certificates per set of names | yes | when one is issued | replacements inside the window |
+//! | failures per name | yes | when one happens | replacements inside the window |
+//! | failures of a name in a row | yes | when one happens; all is given back by a success | |
+//! | our own failures per name and hour | yes | when one happens | |
+//! | our own failures per name and day | unless a person asked | when one happens; given back by a success | |
 //!
 //! What a 429 says goes before our own reckoning: others may have spent from a bucket that we share.
 
@@ -15,10 +26,17 @@ use crate::name::Name;
 use crate::names::Names;
 use crate::policy::Ca;
 use crate::retry::within_reason;
+use crate::site::Site;
 
+use self::scope::scopes;
+
+pub use self::endpoints::{EndpointLimit, Turn, endpoint};
 pub use self::limits::{Limit, LimitKind, limits};
 
+mod endpoints;
+mod gcra;
 mod limits;
+mod scope;
 
 /// A bucket of one limit: which CA, which limit, whose.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
@@ -27,31 +45,38 @@ pub struct Bucket {
     pub ca: Ca,
     /// The limit.
     pub kind: LimitKind,
-    /// Whose bucket: a name, a set of names, or empty for the account's.
+    /// Whose bucket: a name, a registered domain, a set of names, or empty for the account's.
     pub scope: String,
 }
 
-impl Bucket {
-    fn new(ca: &Ca, kind: LimitKind, scope: String) -> Self {
-        let ca = ca.clone();
-        Self { ca, kind, scope }
-    }
+/// How much is left in a bucket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Level {
+    /// The theoretical arrival time: the further ahead, the emptier the bucket; in the past when it is full.
+    pub arrival: Timestamp,
+    /// The moment that the CA named; nothing is spent before it, whatever we reckon.
+    pub told_until: Option<Timestamp>,
 }
+
+/// A bucket and its level, to be remembered.
+pub type Spent = (Bucket, Level);
 
 /// What is spent of every bucket that is not full.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    arrivals: HashMap<Bucket, Timestamp>,
+    levels: HashMap<Bucket, Level>,
 }
 
 /// Why an order must wait.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{kind} of {ca}: used up until {retry_at}")]
+#[error("{kind} of {ca}{}: used up until {retry_at}", whose(.scope))]
 pub struct Refusal {
     /// The limit.
     pub kind: LimitKind,
     /// The CA.
     pub ca: Ca,
+    /// Whose bucket it is; empty for the account's.
+    pub scope: String,
     /// When it allows the next one.
     pub retry_at: Timestamp,
 }
@@ -67,14 +92,58 @@ pub struct OrderFacts<'a> {
     pub same_set: bool,
     /// Whether it names the certificate it replaces, inside the suggested window.
     pub replaces_in_window: bool,
+    /// Whether a person asked for it: our own patience is passed over then, and nothing that the CA would refuse.
+    pub urgent: bool,
+}
+
+impl<'a> OrderFacts<'a> {
+    /// Reads from a site what an order for it would be.
+    #[must_use]
+    pub fn of(site: &'a Site, replaces_in_window: bool, urgent: bool, now: Timestamp) -> Self {
+        let current = site.current.as_ref().map(|current| &current.certificate);
+        let same_set = current.is_some_and(|certificate| {
+            !certificate.self_signed
+                && site.wanted.same_set(&certificate.names)
+                && now.duration_since(certificate.valid.start()) < SAME_SET_REMEMBERED
+        });
+        Self {
+            ca: &site.policy.ca,
+            names: &site.wanted,
+            same_set,
+            replaces_in_window,
+            urgent,
+        }
+    }
 }
 
 impl Ledger {
     /// Takes in what was remembered.
-    pub fn new(arrivals: impl IntoIterator<Item = (Bucket, Timestamp)>) -> Self {
+    pub fn new(levels: impl IntoIterator<Item = Spent>) -> Self {
         Self {
-            arrivals: arrivals.into_iter().collect(),
+            levels: levels.into_iter().collect(),
         }
+    }
+
+    /// Takes back what only a clock that was ahead can have written; returns the buckets to remember.
+    ///
+    /// No bucket can be emptier than empty. Left alone, an order placed while the clock was a year ahead would keep
+    /// everybody waiting for a year.
+    pub fn mend(&mut self, now: Timestamp) -> Vec<Spent> {
+        let mut mended = Vec::new();
+        for (bucket, level) in &mut self.levels {
+            let before = *level;
+            level.told_until = level
+                .told_until
+                .filter(|until| within_reason(*until, now) >= *until);
+            if let Some(limit) = limit_of(bucket) {
+                let empty_at = level.told_until.map_or(now, |until| until.max(now));
+                level.arrival = level.arrival.min(limit.arrival_when_empty(empty_at));
+            }
+            if *level != before {
+                mended.push((bucket.clone(), *level));
+            }
+        }
+        mended
     }
 
     /// Says whether an order may be placed now.
@@ -84,301 +153,238 @@ impl Ledger {
     /// The refusal that lasts longest, as the CA itself would answer.
     pub fn allows(&self, order: OrderFacts<'_>, now: Timestamp) -> Result<(), Refusal> {
         let mut worst: Option<Refusal> = None;
-        let checked = checked_buckets(order);
-        for (bucket, limit) in checked {
-            let Some(arrival) = self.arrivals.get(&bucket) else {
+        for kind in LimitKind::ALL {
+            let limit = limits(order.ca).find(|limit| limit.kind == kind);
+            // Of a limit that a CA only told of it is not known whom it exempts.
+            if limit.is_some() && is_exempt(kind, order) {
                 continue;
-            };
-            let retry_at = limit.allowed_at(*arrival);
-            if retry_at > now && worst.as_ref().is_none_or(|worst| worst.retry_at < retry_at) {
-                worst = Some(Refusal {
-                    kind: bucket.kind,
-                    ca: bucket.ca,
-                    retry_at,
-                });
+            }
+            for scope in scopes(kind, order.names) {
+                let bucket = Bucket {
+                    ca: order.ca.clone(),
+                    kind,
+                    scope,
+                };
+                let Some(level) = self.levels.get(&bucket) else {
+                    continue;
+                };
+                let reckoned = limit.map(|limit| limit.allowed_at(level.arrival));
+                let told = level.told_until;
+                let Some(retry_at) = reckoned.max(told).filter(|at| *at > now) else {
+                    continue;
+                };
+                if worst.as_ref().is_none_or(|worst| worst.retry_at < retry_at) {
+                    worst = Some(Refusal {
+                        kind,
+                        ca: bucket.ca,
+                        scope: bucket.scope,
+                        retry_at,
+                    });
+                }
             }
         }
         worst.map_or(Ok(()), Err)
     }
 
-    /// Takes in that an order was placed; returns the buckets to remember.
-    pub fn ordered(&mut self, order: OrderFacts<'_>, now: Timestamp) -> Vec<(Bucket, Timestamp)> {
-        if order.same_set || order.replaces_in_window {
-            return Vec::new();
-        }
-        self.spend(order.ca, LimitKind::OrdersPerAccount, String::new(), now)
-            .into_iter()
-            .collect()
+    /// Asks for an order and debits it at once, so that orders in flight side by side do not all count on the same
+    /// rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::allows`]; nothing is debited then.
+    pub fn reserve(
+        &mut self,
+        order: OrderFacts<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Spent>, Refusal> {
+        self.allows(order, now)?;
+        Ok(self.ordered(order, now))
     }
 
-    /// Takes in that a certificate was issued; returns the buckets to remember.
-    pub fn issued(&mut self, order: OrderFacts<'_>, now: Timestamp) -> Vec<(Bucket, Timestamp)> {
-        self.spend(
+    /// Returns the level of the bucket from which an order is spent, to be remembered once it is placed.
+    ///
+    /// It holds what orders in flight have reserved, so that a crash loses none of them.
+    #[must_use]
+    pub fn reserved(&self, order: OrderFacts<'_>) -> Vec<Spent> {
+        let bucket = Bucket {
+            ca: order.ca.clone(),
+            kind: LimitKind::OrdersPerAccount,
+            scope: String::new(),
+        };
+        let level = self.levels.get(&bucket).copied();
+        level.map(|level| (bucket, level)).into_iter().collect()
+    }
+
+    /// Takes in that a reserved order was not placed after all; returns the buckets to remember.
+    ///
+    /// Let's Encrypt gives it back too (`ratelimits`, refund in `wfe2`).
+    pub fn not_placed(&mut self, order: OrderFacts<'_>, now: Timestamp) -> Vec<Spent> {
+        if is_exempt(LimitKind::OrdersPerAccount, order) {
+            return Vec::new();
+        }
+        self.change(
             order.ca,
-            LimitKind::CertificatesPerExactSet,
-            set_scope(order.names),
+            LimitKind::OrdersPerAccount,
+            String::new(),
             now,
+            Limit::refund,
         )
         .into_iter()
         .collect()
     }
 
+    /// Takes in that an order was placed that had not been reserved; returns the buckets to remember.
+    pub fn ordered(&mut self, order: OrderFacts<'_>, now: Timestamp) -> Vec<Spent> {
+        if is_exempt(LimitKind::OrdersPerAccount, order) {
+            return Vec::new();
+        }
+        self.spend(order.ca, LimitKind::OrdersPerAccount, order.names, now)
+    }
+
+    /// Takes in that a certificate was issued; returns the buckets to remember.
+    pub fn issued(&mut self, order: OrderFacts<'_>, now: Timestamp) -> Vec<Spent> {
+        let mut spent = self.spend(
+            order.ca,
+            LimitKind::CertificatesPerExactSet,
+            order.names,
+            now,
+        );
+        // Only the same set is exempt here: a replacement with other names passes the question, and is counted.
+        if !order.same_set {
+            spent.extend(self.spend(order.ca, LimitKind::CertificatesPerDomain, order.names, now));
+        }
+        for kind in [LimitKind::FailuresInARow, LimitKind::OwnFailuresPerDay] {
+            for scope in scopes(kind, order.names) {
+                let bucket = Bucket {
+                    ca: order.ca.clone(),
+                    kind,
+                    scope,
+                };
+                if let Some(level) = self.levels.get_mut(&bucket) {
+                    level.arrival = now;
+                    spent.push((bucket, *level));
+                }
+            }
+        }
+        spent
+    }
+
     /// Takes in that the validation of `name` failed; returns the buckets to remember.
-    pub fn failed(&mut self, ca: &Ca, name: &Name, now: Timestamp) -> Vec<(Bucket, Timestamp)> {
-        let kinds = [LimitKind::FailuresPerName, LimitKind::OwnFailuresPerName];
+    pub fn failed(&mut self, ca: &Ca, name: &Name, now: Timestamp) -> Vec<Spent> {
+        let kinds = [
+            LimitKind::FailuresPerName,
+            LimitKind::FailuresInARow,
+            LimitKind::OwnFailuresPerName,
+            LimitKind::OwnFailuresPerDay,
+        ];
+        let names = Names::from(name.clone());
         kinds
             .into_iter()
-            .filter_map(|kind| self.spend(ca, kind, name.to_string(), now))
+            .flat_map(|kind| self.spend(ca, kind, &names, now))
             .collect()
     }
 
-    /// Takes in that the CA refused an order, and named the limit and the moment at which that allows the next one;
-    /// returns the bucket to remember.
+    /// Takes in that the CA refused an order, and named the limit, whose bucket it is where that matters, and the
+    /// moment at which it allows the next one; returns the buckets to remember.
     ///
     /// A moment beyond reason is a mistake of the CA's, which must not keep all sites waiting for years.
     pub fn told(
         &mut self,
         order: OrderFacts<'_>,
         kind: LimitKind,
+        about: Option<&Name>,
         retry_at: Timestamp,
         now: Timestamp,
-    ) -> Option<(Bucket, Timestamp)> {
-        let scope = match kind {
-            LimitKind::OrdersPerAccount => String::new(),
-            LimitKind::CertificatesPerExactSet => set_scope(order.names),
+    ) -> Vec<Spent> {
+        let about = about.cloned().map(Names::from);
+        let names = match (kind.is_about_names(), &about) {
+            (true, Some(named)) => named,
             // Which of its names it is about concerns this order alone, which waits for the moment anyway.
-            LimitKind::FailuresPerName | LimitKind::OwnFailuresPerName => return None,
+            (true, None) if order.names.as_slice().len() > 1 => return Vec::new(),
+            (true, None) | (false, _) => order.names,
         };
-        let limit = limits(order.ca).find(|limit| limit.kind == kind)?;
-        let bucket = Bucket::new(order.ca, kind, scope);
-        let arrival = limit.arrival_that_allows_at(within_reason(retry_at, now));
-        self.arrivals.insert(bucket.clone(), arrival);
-        Some((bucket, arrival))
+        let until = within_reason(retry_at, now);
+        let limit = limits(order.ca).find(|limit| limit.kind == kind);
+        let mut told = Vec::new();
+        for scope in scopes(kind, names) {
+            let bucket = Bucket {
+                ca: order.ca.clone(),
+                kind,
+                scope,
+            };
+            let level = self.level(bucket.clone(), now);
+            level.told_until = Some(until);
+            if let Some(limit) = limit {
+                // One is allowed at that moment, and the next as the bucket fills.
+                level.arrival = level.arrival.max(limit.arrival_that_allows_at(until));
+            }
+            told.push((bucket, *level));
+        }
+        told
     }
 
-    fn spend(
+    fn spend(&mut self, ca: &Ca, kind: LimitKind, names: &Names, now: Timestamp) -> Vec<Spent> {
+        let spend = |limit: &Limit, arrival| limit.spend(arrival, now);
+        scopes(kind, names)
+            .into_iter()
+            .filter_map(|scope| self.change(ca, kind, scope, now, spend))
+            .collect()
+    }
+
+    /// Changes the level of a bucket, where the CA has such a limit.
+    fn change(
         &mut self,
         ca: &Ca,
         kind: LimitKind,
         scope: String,
         now: Timestamp,
-    ) -> Option<(Bucket, Timestamp)> {
-        let limit = limits(ca).find(|limit| limit.kind == kind && limit.is_published())?;
-        let bucket = Bucket::new(ca, kind, scope);
-        let arrival = self.arrivals.entry(bucket.clone()).or_insert(now);
-        *arrival = limit.spend(*arrival, now);
-        Some((bucket, *arrival))
+        change: impl Fn(&Limit, Timestamp) -> Timestamp,
+    ) -> Option<Spent> {
+        let limit = limits(ca).find(|limit| limit.kind == kind)?;
+        let ca = ca.clone();
+        let bucket = Bucket { ca, kind, scope };
+        let level = self.level(bucket.clone(), now);
+        level.arrival = change(limit, level.arrival);
+        Some((bucket, *level))
+    }
+
+    fn level(&mut self, bucket: Bucket, now: Timestamp) -> &mut Level {
+        self.levels.entry(bucket).or_insert(Level {
+            arrival: now,
+            told_until: None,
+        })
     }
 }
 
-/// Lists the buckets that the CA looks at before it takes an order (Let's Encrypt's exemptions included).
-fn checked_buckets(order: OrderFacts<'_>) -> Vec<(Bucket, &'static Limit)> {
-    let mut buckets = Vec::new();
-    for limit in limits(order.ca) {
-        let bucket = |scope| Bucket::new(order.ca, limit.kind, scope);
-        // Of a limit that a CA only told of it is not known whom it exempts.
-        let renews = limit.is_published() && order.same_set;
-        let replaces = limit.is_published() && order.replaces_in_window;
-        match limit.kind {
-            LimitKind::OrdersPerAccount if renews || replaces => {}
-            LimitKind::OrdersPerAccount => buckets.push((bucket(String::new()), limit)),
-            LimitKind::CertificatesPerExactSet if replaces => {}
-            LimitKind::CertificatesPerExactSet => {
-                buckets.push((bucket(set_scope(order.names)), limit));
-            }
-            LimitKind::FailuresPerName if order.replaces_in_window => {}
-            LimitKind::FailuresPerName | LimitKind::OwnFailuresPerName => {
-                buckets.extend(
-                    order
-                        .names
-                        .iter()
-                        .map(|name| (bucket(name.to_string()), limit)),
-                );
-            }
+/// Says whether Let's Encrypt does not look at this limit for such an order (`wfe2/wfe.go`, `NewOrder`).
+fn is_exempt(kind: LimitKind, order: OrderFacts<'_>) -> bool {
+    match kind {
+        LimitKind::OrdersPerAccount | LimitKind::CertificatesPerDomain => {
+            order.same_set || order.replaces_in_window
         }
-    }
-    buckets
-}
-
-/// Names an exact set the same way, whatever the order of its names.
-fn set_scope(names: &Names) -> String {
-    let mut sorted: Vec<&str> = names.iter().map(Name::as_str).collect();
-    sorted.sort_unstable();
-    sorted.join(",")
-}
-
-impl Limit {
-    /// Returns when the next one is allowed, given the bucket's theoretical arrival time.
-    fn allowed_at(&self, arrival: Timestamp) -> Timestamp {
-        arrival
-            .checked_sub(self.tolerance())
-            .unwrap_or(Timestamp::MIN)
-    }
-
-    fn arrival_that_allows_at(&self, moment: Timestamp) -> Timestamp {
-        moment
-            .checked_add(self.tolerance())
-            .unwrap_or(Timestamp::MAX)
-    }
-
-    fn spend(&self, arrival: Timestamp, now: Timestamp) -> Timestamp {
-        arrival
-            .max(now)
-            .checked_add(self.interval())
-            .unwrap_or(Timestamp::MAX)
-    }
-
-    /// Returns how far ahead of now the arrival time of an empty bucket may be.
-    fn tolerance(&self) -> SignedDuration {
-        let times = self.interval().checked_mul(self.count - 1);
-        times.unwrap_or(SignedDuration::MAX)
-    }
-
-    fn interval(&self) -> SignedDuration {
-        self.period / self.count
+        LimitKind::CertificatesPerExactSet | LimitKind::FailuresPerName => order.replaces_in_window,
+        LimitKind::OwnFailuresPerDay => order.urgent,
+        LimitKind::RegistrationsPerAddress
+        | LimitKind::RegistrationsPerRange
+        | LimitKind::FailuresInARow
+        | LimitKind::OwnFailuresPerName => false,
     }
 }
+
+fn limit_of(bucket: &Bucket) -> Option<&'static Limit> {
+    limits(&bucket.ca).find(|limit| limit.kind == bucket.kind)
+}
+
+fn whose(scope: &str) -> String {
+    if scope.is_empty() {
+        String::new()
+    } else {
+        format!(" for {scope}")
+    }
+}
+
+/// Let's Encrypt's memory of sets of names (`FQDNSetTimestampsForWindow` in `wfe2/wfe.go`).
+const SAME_SET_REMEMBERED: SignedDuration = SignedDuration::from_hours(120 * 24);
 
 #[cfg(test)]
-mod tests {
-    use super::{Ledger, OrderFacts};
-    use crate::name::Name;
-    use crate::names::Names;
-    use crate::policy::Ca;
-    use jiff::{SignedDuration, Timestamp};
-
-    fn production() -> Ca {
-        Ca("https://acme-v02.api.letsencrypt.org/directory".into())
-    }
-
-    fn start() -> Timestamp {
-        "2026-02-01T00:00:00Z".parse().unwrap()
-    }
-
-    fn minutes(n: i64) -> Timestamp {
-        start().checked_add(SignedDuration::from_mins(n)).unwrap()
-    }
-
-    fn names(text: &str) -> Names {
-        Names::new(text.split(' ').map(|name| Name::parse(name).unwrap())).unwrap()
-    }
-
-    #[test]
-    fn three_hundred_new_orders_are_allowed_at_once_and_then_one_in_36_seconds() {
-        let (ca, names) = (production(), names("a.test"));
-        let order = OrderFacts {
-            ca: &ca,
-            names: &names,
-            same_set: false,
-            replaces_in_window: false,
-        };
-        let mut ledger = Ledger::default();
-        for _ in 0..300 {
-            assert_eq!(ledger.allows(order, start()), Ok(()));
-            ledger.ordered(order, start());
-        }
-        let refusal = ledger.allows(order, start()).unwrap_err();
-        assert_eq!(
-            refusal.retry_at.duration_since(start()),
-            SignedDuration::from_secs(36)
-        );
-        let renewal = OrderFacts {
-            same_set: true,
-            ..order
-        };
-        assert_eq!(
-            ledger.allows(renewal, start()),
-            Ok(()),
-            "renewals of the same set are exempt"
-        );
-    }
-
-    #[test]
-    fn the_fifth_failure_of_an_hour_is_not_made() {
-        let (ca, names) = (Ca("https://ca.test/dir".into()), names("a.test b.test"));
-        let order = OrderFacts {
-            ca: &ca,
-            names: &names,
-            same_set: true,
-            replaces_in_window: true,
-        };
-        let mut ledger = Ledger::default();
-        for minute in 0..4 {
-            assert_eq!(ledger.allows(order, minutes(minute)), Ok(()));
-            ledger.failed(&ca, names.domain(), minutes(minute));
-        }
-        assert!(ledger.allows(order, minutes(4)).is_err());
-        assert_eq!(ledger.allows(order, minutes(16)), Ok(()));
-    }
-
-    #[test]
-    fn what_the_ca_says_goes_first() {
-        let (ca, names) = (production(), names("b.test a.test"));
-        let order = OrderFacts {
-            ca: &ca,
-            names: &names,
-            same_set: true,
-            replaces_in_window: false,
-        };
-        let mut ledger = Ledger::default();
-        let kind = super::LimitKind::CertificatesPerExactSet;
-        ledger.told(order, kind, minutes(100), start());
-        assert_eq!(
-            ledger.allows(order, start()).unwrap_err().retry_at,
-            minutes(100)
-        );
-        assert_eq!(ledger.allows(order, minutes(100)), Ok(()));
-    }
-
-    #[test]
-    fn what_the_ca_says_of_the_account_holds_for_every_order_and_whatever_the_ca() {
-        let (own, others) = (names("a.test"), names("b.test"));
-        let private = Ca("https://ca.test/dir".into());
-        for (ca, renews) in [
-            (production(), false),
-            (private.clone(), true),
-            (private, false),
-        ] {
-            let facts = |names| OrderFacts {
-                ca: &ca,
-                names,
-                same_set: renews,
-                replaces_in_window: renews,
-            };
-            let mut ledger = Ledger::default();
-            let spent = ledger.ordered(facts(&own), start());
-            let kind = super::LimitKind::OrdersPerAccount;
-            let told = ledger.told(facts(&own), kind, minutes(30), start());
-            let refusal = ledger.allows(facts(&others), start()).unwrap_err();
-            assert_eq!(refusal.retry_at, minutes(30), "{ca}");
-            assert_eq!(ledger.allows(facts(&others), minutes(30)), Ok(()), "{ca}");
-            // The next run knows it as well.
-            let remembered = Ledger::new(spent.into_iter().chain(told));
-            assert!(remembered.allows(facts(&others), start()).is_err(), "{ca}");
-        }
-    }
-
-    #[test]
-    fn a_mistake_of_the_ca_keeps_nobody_waiting_for_years() {
-        let (ca, names) = (production(), names("a.test"));
-        let order = OrderFacts {
-            ca: &ca,
-            names: &names,
-            same_set: false,
-            replaces_in_window: false,
-        };
-        let mut ledger = Ledger::default();
-        let kind = super::LimitKind::OrdersPerAccount;
-        ledger.told(
-            order,
-            kind,
-            "2036-01-01T00:00:00Z".parse().unwrap(),
-            start(),
-        );
-        let refusal = ledger.allows(order, start()).unwrap_err();
-        assert_eq!(refusal.retry_at, minutes(8 * 24 * 60));
-        // One limit says nothing about a name.
-        let kind = super::LimitKind::FailuresPerName;
-        assert_eq!(ledger.told(order, kind, minutes(5), start()), None);
-    }
-}
+mod tests;

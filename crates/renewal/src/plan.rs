@@ -60,6 +60,8 @@ pub enum Action {
     Order {
         /// The certificate it replaces, when the CA's window is open (RFC 9773 section 5).
         replaces: Option<CertificateId>,
+        /// Whether a person asked for it, and our own patience is passed over.
+        urgent: bool,
     },
 }
 
@@ -196,7 +198,7 @@ fn decide<'a>(
         return item(Action::Leave, due);
     }
     let attempts = remembered.and_then(|known| known.attempts.as_ref());
-    let too_early = attempts.filter(|attempts| attempts.retry_at > now);
+    let too_early = attempts.filter(|attempts| attempts.too_early(&site.wanted, now).is_some());
     // Force overrides our own patience, never a moment that the CA named.
     if let Some(attempts) = too_early.filter(|attempts| attempts.told || !wish.force) {
         return item(Action::Postpone(attempts.retry_at), due);
@@ -207,6 +209,7 @@ fn decide<'a>(
     item(
         Action::Order {
             replaces: replaces.cloned(),
+            urgent: wish.force,
         },
         due,
     )

@@ -123,7 +123,12 @@ impl Suggestion {
         now: Timestamp,
     ) -> bool {
         // RFC 9773 section 4.3: never about a certificate that has expired.
-        now < end && known.is_none_or(|known| known.id != *id || known.poll_at <= now)
+        now < end
+            && known.is_none_or(|known| {
+                // No wait is longer; this one was begun by a clock that was ahead.
+                let too_far = known.poll_at > later(now, POLL_LONGEST);
+                known.id != *id || known.poll_at <= now || too_far
+            })
     }
 }
 
@@ -203,6 +208,17 @@ mod tests {
             time("2026-02-02T00:00:00Z"),
             "never less often than once a day"
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_keep_the_ca_from_being_asked() {
+        let id = CertificateId("a.b".into());
+        let ahead = time("2027-02-01T00:00:00Z");
+        let window = answer("2027-03-01T00:00:00Z", "2027-03-03T00:00:00Z", 21_600);
+        let known = Suggestion::answered(None, &id, window, ahead);
+        let wanted = |now| Suggestion::wanted(Some(&known), &id, time("2027-05-01T00:00:00Z"), now);
+        assert!(!wanted(ahead));
+        assert!(wanted(time("2026-02-01T00:00:00Z")));
     }
 
     #[test]

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use renewal::deployment::{Deployment, Phase};
-use renewal::ledger::{Bucket, Ledger};
+use renewal::ledger::{Bucket, Ledger, Level};
 use renewal::name::Name;
 use renewal::plan::Remembered;
 use renewal::ports::{HistoryEntry, Known, Memory, MemoryFailure, Note, OpenOrder, Progress, Seen};
@@ -24,7 +23,7 @@ pub struct InMemory {
 struct State {
     sites: HashMap<Name, Remembered>,
     known: Known,
-    spent: HashMap<Bucket, Timestamp>,
+    spent: HashMap<Bucket, Level>,
     orders: HashMap<Name, OpenOrder>,
     deployments: BTreeMap<i64, Deployment>,
     deployments_begun: i64,
@@ -102,7 +101,7 @@ impl Memory for InMemory {
         let state = self.turn();
         let spent = state.spent.iter();
         Ok(Ledger::new(
-            spent.map(|(bucket, arrival)| (bucket.clone(), *arrival)),
+            spent.map(|(bucket, level)| (bucket.clone(), *level)),
         ))
     }
 

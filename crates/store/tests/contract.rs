@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::deployment::{Deployment, Edit, LinkSwitch, Phase, Splice, Switch};
-use renewal::ledger::{Ledger, OrderFacts};
+use renewal::ledger::{Ledger, LimitKind, OrderFacts};
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::Ca;
@@ -108,6 +108,7 @@ fn attempts(cause: &str) -> Attempts {
         cause: cause.to_owned(),
         line_tried_at: Some(time(1)),
         told: true,
+        about: Names::new([name("a.test"), name("www.a.test")]),
     }
 }
 
@@ -284,6 +285,7 @@ fn what_was_spent_counts_in_the_next_run(memory: &impl Kept) {
         names: &names,
         same_set: true,
         replaces_in_window: true,
+        urgent: true,
     };
     for _ in 0..4 {
         memory.with(|memory| {
@@ -294,8 +296,23 @@ fn what_was_spent_counts_in_the_next_run(memory: &impl Kept) {
             memory.note(&[Note::Spent(&spent)]).unwrap();
         });
     }
-    let ledger = memory.with(|memory| memory.ledger().unwrap());
+    let mut ledger = memory.with(|memory| memory.ledger().unwrap());
     assert!(ledger.allows(order, time(0)).is_err());
+    // What a CA told holds longer than what is reckoned, and until it is over.
+    let told = ledger.told(
+        order,
+        LimitKind::OrdersPerAccount,
+        None,
+        time(86_400),
+        time(0),
+    );
+    memory
+        .with(|memory| memory.note(&[Note::Spent(&told)]))
+        .unwrap();
+    let ledger = memory.with(|memory| memory.ledger().unwrap());
+    let refusal = ledger.allows(order, time(4_000)).unwrap_err();
+    assert_eq!(refusal.retry_at, time(86_400));
+    assert_eq!(ledger.allows(order, time(86_400)), Ok(()));
 }
 
 fn an_open_order_is_kept_until_it_is_fulfilled(memory: &impl Kept) {

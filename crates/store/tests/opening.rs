@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
+use renewal::ledger::{Ledger, LimitKind, OrderFacts};
 use renewal::name::Name;
+use renewal::names::Names;
+use renewal::policy::Ca;
 use renewal::ports::{HistoryEntry, Memory, Note};
 use store::Database;
 use tempfile::TempDir;
@@ -80,11 +83,73 @@ fn a_newer_clpctls_file_is_refused() {
         &folder,
         &path,
         &expect![
-            "DIR/state/clpctl.db was written by a newer clpctl (its form is 99, this clpctl knows 1); nothing was changed; install that clpctl again, or moving it aside is safe (mv DIR/state/clpctl.db DIR/state/clpctl.db.old; also DIR/state/clpctl.db-wal and DIR/state/clpctl.db-shm): the next run reads sites and certificates anew, and only the history and the count of used-up CA limits are lost"
+            "DIR/state/clpctl.db was written by a newer clpctl (its form is 99, this clpctl knows 3); nothing was changed; install that clpctl again, or moving it aside is safe (mv DIR/state/clpctl.db DIR/state/clpctl.db.old; also DIR/state/clpctl.db-wal and DIR/state/clpctl.db-shm): the next run reads sites and certificates anew, and only the history and the count of used-up CA limits are lost"
         ],
     );
     let error = Database::open_read_only(&path).unwrap_err().to_string();
     assert!(error.contains("newer clpctl"), "{error}");
+}
+
+#[test]
+fn an_older_clpctls_file_is_brought_up_to_date_and_keeps_what_was_spent() {
+    let (_folder, path) = folder();
+    drop(Database::open(&path, now()).unwrap());
+    // As the first form was, with a bucket that was told to be empty for another week.
+    sql(
+        &path,
+        "ALTER TABLE spent DROP COLUMN told_until;
+         ALTER TABLE attempts DROP COLUMN names;
+         INSERT INTO spent VALUES ('https://ca.test/', 'own-failures-per-day', 'a.test', 1769990400000000);
+         PRAGMA user_version = 1",
+    );
+    let database = Database::open(&path, now()).unwrap();
+    let mut ledger = database.ledger().unwrap();
+    let (ca, names) = (
+        Ca("https://ca.test/".into()),
+        Names::from(Name::parse("a.test").unwrap()),
+    );
+    let order = OrderFacts {
+        ca: &ca,
+        names: &names,
+        same_set: true,
+        replaces_in_window: false,
+        urgent: false,
+    };
+    let refusal = ledger.allows(order, now()).unwrap_err();
+    assert_eq!(refusal.retry_at.to_string(), "2026-02-02T00:00:00Z");
+    let spent = ledger.failed(&ca, names.domain(), now());
+    database.note(&[Note::Spent(&spent)]).unwrap();
+}
+
+#[test]
+fn what_a_ca_told_is_not_forgotten_before_it_is_over() {
+    let (_folder, path) = folder();
+    let (ca, names) = (
+        Ca("https://ca.test/".into()),
+        Names::from(Name::parse("a.test").unwrap()),
+    );
+    let order = OrderFacts {
+        ca: &ca,
+        names: &names,
+        same_set: true,
+        replaces_in_window: false,
+        urgent: false,
+    };
+    let later = |hours| {
+        now()
+            .checked_add(jiff::SignedDuration::from_hours(hours))
+            .unwrap()
+    };
+    let told = Ledger::default().told(order, LimitKind::OrdersPerAccount, None, later(48), now());
+    let database = Database::open(&path, now()).unwrap();
+    database.note(&[Note::Spent(&told)]).unwrap();
+    drop(database);
+    let held = |at| {
+        let database = Database::open(&path, at).unwrap();
+        database.ledger().unwrap().allows(order, at).is_err()
+    };
+    assert!(held(later(24)), "its bucket is full by our own reckoning");
+    assert!(!held(later(49)));
 }
 
 #[test]
@@ -121,7 +186,7 @@ fn a_value_that_makes_no_sense_is_told_with_the_way_out() {
     let database = Database::open(&path, now()).unwrap();
     sql(
         &path,
-        "INSERT INTO attempts VALUES ('a b', 1, 'site', 0, 0, '', NULL, 0)",
+        "INSERT INTO attempts VALUES ('a b', 1, 'site', 0, 0, '', NULL, 0, NULL)",
     );
     let error = database.remembered().unwrap_err().to_string();
     assert!(error.contains("a name makes no sense"), "{error}");

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use renewal::finding::FindingName;
 use renewal::ledger::LimitKind;
 
@@ -29,16 +29,46 @@ pub(super) fn unpause_page(problem: &Problem) -> Option<&str> {
 }
 
 /// Returns the moment that a text names: `retry after 2026-01-02 15:04:05 UTC`.
+///
+/// Boulder wrote `2026-01-02T15:04:05Z` until 2024, and Go's own form is `2026-01-02 15:04:05.123 +0000 UTC`; other CAs
+/// put other words before it.
 #[must_use]
 pub fn told_moment(problem: &Problem) -> Option<Timestamp> {
-    let (_, after) = problem.detail.split_once("retry after ")?;
-    let text = after.get(.."2026-01-02 15:04:05".len())?;
-    let zone = after.get(text.len()..)?;
-    let moment: DateTime = text.parse().ok()?;
-    let utc = zone.starts_with(" UTC") || zone.starts_with('Z');
-    utc.then(|| moment.to_zoned(TimeZone::UTC).ok())
-        .flatten()
-        .map(|zoned| zoned.timestamp())
+    BEFORE_MOMENTS.iter().find_map(|words| {
+        let (_, after) = problem.detail.split_once(words)?;
+        moment(after)
+    })
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    let civil = text.get(.."2026-01-02 15:04:05".len())?;
+    let at: DateTime = civil.parse().ok()?;
+    let rest = text.get(civil.len()..)?;
+    let fraction = rest.strip_prefix('.');
+    let zone = fraction.map_or(rest, |digits| {
+        digits.trim_start_matches(|c: char| c.is_ascii_digit())
+    });
+    let zone = zone.trim_start();
+    let offset = if zone.starts_with("UTC") || zone.starts_with("GMT") || zone.starts_with('Z') {
+        Offset::UTC
+    } else {
+        offset(zone)?
+    };
+    offset.to_timestamp(at).ok()
+}
+
+/// Reads `+0200` and `-05:30`.
+fn offset(zone: &str) -> Option<Offset> {
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let number = |text: Option<&str>| text?.parse::<i32>().ok();
+    let hours = number(digits.get(..2))?;
+    let minutes = digits.get(2..)?;
+    let minutes = number(minutes.strip_prefix(':').unwrap_or(minutes).get(..2))?;
+    Offset::from_seconds(sign * (hours * 60 + minutes) * 60).ok()
 }
 
 /// Finds the row of a `rateLimited` problem.
@@ -83,6 +113,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#new-registrations-per-ip-address",
         class: "RL_REGISTRATIONS",
+        limit: Some(LimitKind::RegistrationsPerAddress),
         explanation: REGISTRATIONS,
         fix: WAIT,
         ..LIMIT
@@ -90,6 +121,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#new-registrations-per-ipv6-range",
         class: "RL_REGISTRATIONS_V6",
+        limit: Some(LimitKind::RegistrationsPerRange),
         explanation: REGISTRATIONS_V6,
         fix: WAIT,
         ..LIMIT
@@ -105,6 +137,7 @@ static ANCHORS: [Row; 6] = [
     Row {
         pattern: "#new-certificates-per-registered-domain",
         class: "RL_DOMAIN",
+        limit: Some(LimitKind::CertificatesPerDomain),
         explanation: DOMAIN,
         fix: WAIT,
         ..LIMIT
@@ -131,6 +164,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "too many new registrations*from this IP address",
         class: "RL_REGISTRATIONS",
+        limit: Some(LimitKind::RegistrationsPerAddress),
         explanation: REGISTRATIONS,
         fix: WAIT,
         ..LIMIT
@@ -138,6 +172,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "too many new registrations*subnet of IPv6",
         class: "RL_REGISTRATIONS_V6",
+        limit: Some(LimitKind::RegistrationsPerRange),
         explanation: REGISTRATIONS_V6,
         fix: WAIT,
         ..LIMIT
@@ -169,6 +204,7 @@ static SENTENCES: [Row; 7] = [
     Row {
         pattern: "too many certificates*already issued for",
         class: "RL_DOMAIN",
+        limit: Some(LimitKind::CertificatesPerDomain),
         explanation: DOMAIN,
         fix: WAIT,
         ..LIMIT
@@ -182,3 +218,73 @@ static SENTENCES: [Row; 7] = [
         ..LIMIT
     },
 ];
+
+/// What stands before a moment.
+const BEFORE_MOMENTS: [&str; 4] = [
+    "retry after ",
+    "try again after ",
+    "retry at ",
+    "not before ",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::told_moment;
+    use crate::problem::Problem;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(detail: &str, expect: Expect) {
+        let problem = Problem {
+            detail: detail.to_owned(),
+            ..Problem::default()
+        };
+        let told = told_moment(&problem);
+        expect.assert_eq(&told.map_or_else(|| "none".to_owned(), |at| at.to_string()));
+    }
+
+    #[test]
+    fn moments_are_read_in_every_form_that_was_seen() {
+        check(
+            "too many new orders (300) from this account in the last 3h0m0s, retry after 2026-01-02 15:04:05 UTC: see https://letsencrypt.org/docs/rate-limits/",
+            expect!["2026-01-02T15:04:05Z"],
+        );
+        check(
+            "too many certificates already issued, retry after 2024-01-02T15:04:05Z: see",
+            expect!["2024-01-02T15:04:05Z"],
+        );
+        check(
+            "retry after 2026-01-02 15:04:05.123456 +0000 UTC m=+0.1",
+            expect!["2026-01-02T15:04:05Z"],
+        );
+        check(
+            "Quota used up; try again after 2026-01-02T15:04:05+02:00.",
+            expect!["2026-01-02T13:04:05Z"],
+        );
+        check(
+            "retry at 2026-01-02 15:04:05 GMT",
+            expect!["2026-01-02T15:04:05Z"],
+        );
+        check(
+            "retry after 2026-01-02 15:04:05 -0530",
+            expect!["2026-01-02T20:34:05Z"],
+        );
+    }
+
+    #[test]
+    fn nonsense_is_no_moment() {
+        for detail in [
+            "",
+            "retry after ",
+            "retry after soon",
+            "retry after 2026-13-02 15:04:05 UTC",
+            "retry after 2026-01-02 15:04:05",
+            "retry after 2026-01-02 15:04:05 CET",
+            "retry after 2026-01-02 15:04:05 +9999",
+            "retry after 2026-01-02 15:04:0\u{fc} UTC",
+            "retry after 9999-12-31 23:59:59 -2359",
+        ] {
+            check(detail, expect!["none"]);
+        }
+    }
+}

@@ -81,6 +81,7 @@ impl Row {
             retry: self.retry,
             retry_at: None,
             limit: self.limit,
+            limit_about: None,
             findings: vec![
                 Finding::new(finding, seen.fill(self.explanation))
                     .detail(seen.evidence.clone())

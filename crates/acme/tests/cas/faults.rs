@@ -208,13 +208,13 @@ async fn each_rate_limit_is_told_by_name_and_moment() {
             L::RegistrationsPerAddress,
             Endpoint::NewAccount,
             "this host made too many accounts",
-            None,
+            Some(LimitKind::RegistrationsPerAddress),
         ),
         (
             L::RegistrationsPerRange,
             Endpoint::NewAccount,
             "this host's IPv6 network made too many accounts",
-            None,
+            Some(LimitKind::RegistrationsPerRange),
         ),
         (
             L::OrdersPerAccount,
@@ -232,7 +232,7 @@ async fn each_rate_limit_is_told_by_name_and_moment() {
             L::CertificatesPerDomain,
             Endpoint::NewOrder,
             "too many certificates were issued for this registered domain",
-            None,
+            Some(LimitKind::CertificatesPerDomain),
         ),
         (
             L::CertificatesPerExactSet,
@@ -253,6 +253,8 @@ async fn each_rate_limit_is_told_by_name_and_moment() {
         );
         assert!(failure.retry_at.is_some());
         assert_eq!(failure.limit, kept, "{limit:?}");
+        let about_a_name = [L::FailedAuthorizations, L::CertificatesPerDomain].contains(&limit);
+        assert_eq!(failure.limit_about.is_some(), about_a_name, "{limit:?}");
         assert!(!failure.resumable, "there is no order");
     }
 }
@@ -425,6 +427,25 @@ async fn an_order_is_taken_up_while_the_ca_is_signing() {
     assert_issued(world.order(&request).await, &request, "taken up");
     assert_eq!(world.ca.requests().of(Endpoint::NewOrder), 1);
     assert_eq!(world.ca.issued(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_of_which_nobody_lived_to_hear_is_told_and_not_repeated() {
+    let world = World::new([]).await;
+    world.desk.misbehave(crate::desk::Fault::Status(404));
+    let request = world.request("a.test");
+    let desk = Both(&world.desk, Desk::open());
+    let failure = world.authorities.order(&request, &desk).await.unwrap_err();
+    assert_eq!(failure.failed_names.len(), 1);
+    // That run died before it could write it down; the next one knows the order alone.
+    let request = OrderRequest {
+        resume: desk.1.placed().pop(),
+        ..request
+    };
+    let again = world.order(&request).await.unwrap_err();
+    assert_eq!(again, failure);
+    assert_eq!(world.ca.requests().of(Endpoint::NewOrder), 1);
+    assert_eq!(world.ca.requests().of(Endpoint::Challenge), 1);
 }
 
 #[tokio::test]

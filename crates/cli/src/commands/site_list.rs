@@ -322,6 +322,7 @@ pub(crate) mod tests {
             cause: "404".to_owned(),
             line_tried_at: None,
             told: false,
+            about: None,
         };
         let known = Remembered {
             attempts: Some(attempts),

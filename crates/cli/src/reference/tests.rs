@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use expect_test::expect_file;
+use reconcile::fleet::{Scenario, simulate};
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::Look;
 use renewal::report::Outcome;
 use serde_json::{Value, json};
 
+use crate::commands::fleet_simulate;
 use crate::commands::service_status::{Schedule, Status};
 use crate::commands::site_list::rows;
 use crate::commands::site_show::{Portrait, Version};
@@ -58,6 +60,19 @@ fn json_documents() -> String {
             last: Some(history()),
             next_at: Some(time("2026-02-03T06:00:00Z")),
         }),
+    );
+    let scenario = Scenario {
+        sites: 60,
+        days: 120,
+        ..Scenario::default()
+    };
+    push(
+        "fleet:simulate",
+        "`clean` says that no order was refused for a limit and no certificate was lost that could have been saved.",
+        &json!(fleet_simulate::Document::new(
+            &scenario,
+            &simulate(&scenario)
+        )),
     );
     push(
         "config:show",

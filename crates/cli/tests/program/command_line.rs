@@ -80,6 +80,7 @@ fn every_command_has_help_with_an_example() {
         "service:run",
         "service:status",
         "service:install",
+        "fleet:simulate",
         "explain",
         "demo",
         "config:show",
@@ -92,6 +93,30 @@ fn every_command_has_help_with_an_example() {
         assert_eq!(code, 0, "{name}");
         assert!(out.contains("Examples:"), "{name} has no example:\n{out}");
     }
+}
+
+#[test]
+fn a_fleet_lives_its_year_twice_alike_and_needs_neither_configuration_nor_rights() {
+    let simulate = |seed: &str| {
+        let seed = format!("--seed={seed}");
+        run(&mut clpctl(&[
+            "fleet:simulate",
+            "--sites=100",
+            "--days=200",
+            "--json",
+            &seed,
+        ]))
+    };
+    let (code, out, err) = simulate("7");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let year: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(year["refused"], 0);
+    assert_eq!(year["lost"].as_array().map(Vec::len), Some(0));
+    assert!(year["certificates"].as_u64() > Some(100), "{out}");
+    assert_eq!(simulate("7").1, out);
+    assert_ne!(simulate("8").1, out);
+    let (code, _, err) = run(&mut clpctl(&["fleet:simulate", "--sites=0"]));
+    assert_eq!(code, 2, "{err}");
 }
 
 #[test]
@@ -448,7 +473,7 @@ fn units_and_manual_pages_are_written_once() {
 
     let pages = folder.path().join("man1");
     let (code, _, err) = run(&mut clpctl(&["man", "--output", pages.to_str().unwrap()]));
-    assert_eq!((code, err.contains("23 pages written")), (0, true), "{err}");
+    assert_eq!((code, err.contains("24 pages written")), (0, true), "{err}");
     assert!(pages.join("clpctl-site-list.1").exists());
 }
 

@@ -46,6 +46,10 @@ pub(crate) enum Behaviour {
     Busy(SignedDuration),
     /// The account's limit of new orders is used up until so long from now.
     Limited(SignedDuration),
+    /// The CA has paused the name, and says when its own limits would allow the next order.
+    Pause,
+    /// It is a fulfilled one, and leads to this chain.
+    Send(String),
     /// It takes so long.
     Slow(Duration),
     /// The connection breaks after the order was placed.
@@ -74,11 +78,51 @@ impl FakeAuthority {
             .push(behaviour);
     }
 
+    /// Says no at once, where that is how the CA behaves.
+    fn refuses(&self, behaviour: &Behaviour) -> Result<(), OrderFailure> {
+        let until = |wait: SignedDuration| self.clock.now().checked_add(wait).ok();
+        match behaviour {
+            Behaviour::Busy(wait) => Err(OrderFailure {
+                retry_at: until(*wait),
+                ..failure(Blame::Ca, FindingName::CaBusy, "the CA is busy")
+            }),
+            Behaviour::Limited(wait) => Err(OrderFailure {
+                retry_at: until(*wait),
+                limit: Some(LimitKind::OrdersPerAccount),
+                ..failure(
+                    Blame::Ca,
+                    FindingName::RateLimited,
+                    "our account has placed too many orders",
+                )
+            }),
+            Behaviour::Pause => Err(OrderFailure {
+                retry_at: until(SignedDuration::ZERO),
+                ..failure(Blame::Site, FindingName::AccountPaused, "it is paused")
+            }),
+            Behaviour::Break => Err(OrderFailure {
+                resumable: true,
+                ..failure(
+                    Blame::Network,
+                    FindingName::CaUnreachable,
+                    "the connection broke",
+                )
+            }),
+            Behaviour::Refuse
+            | Behaviour::Slow(_)
+            | Behaviour::Send(_)
+            | Behaviour::IssueForOther => Ok(()),
+        }
+    }
+
     fn next_behaviour(&self, domain: &Name) -> Option<Behaviour> {
         let mut behaviours = lock(&self.behaviours);
         let queue = behaviours.get_mut(domain.as_str())?;
         (!queue.is_empty()).then(|| queue.remove(0))
     }
+}
+
+fn failure(blame: Blame, name: FindingName, text: &str) -> OrderFailure {
+    OrderFailure::new(blame, Finding::new(name, text))
 }
 
 impl Authority for FakeAuthority {
@@ -98,32 +142,16 @@ impl Authority for FakeAuthority {
             desk.placed(&format!("https://ca.test/order/{domain}"));
         }
         desk.waiting(Waiting::Validation);
-        let fail = |blame, name, text: &str| OrderFailure::new(blame, Finding::new(name, text));
         let behaviour = self.next_behaviour(domain);
         match &behaviour {
-            Some(Behaviour::Busy(wait)) => {
-                let mut failure = fail(Blame::Ca, FindingName::CaBusy, "the CA is busy");
-                failure.retry_at = self.clock.now().checked_add(*wait).ok();
-                return Err(failure);
-            }
-            Some(Behaviour::Limited(wait)) => {
-                let text = "our account has placed too many orders";
-                let mut failure = fail(Blame::Ca, FindingName::RateLimited, text);
-                failure.retry_at = self.clock.now().checked_add(*wait).ok();
-                failure.limit = Some(LimitKind::OrdersPerAccount);
-                return Err(failure);
-            }
-            Some(Behaviour::Break) => {
-                let mut failure = fail(
-                    Blame::Network,
-                    FindingName::CaUnreachable,
-                    "the connection broke",
-                );
-                failure.resumable = true;
-                return Err(failure);
-            }
             Some(Behaviour::Slow(wait)) => tokio::time::sleep(*wait).await,
-            Some(Behaviour::Refuse | Behaviour::IssueForOther) | None => {}
+            Some(Behaviour::Send(chain)) => {
+                return Ok(Issued {
+                    chains: vec![chain.clone()],
+                });
+            }
+            Some(other) => self.refuses(other)?,
+            None => {}
         }
         for name in &request.names {
             let presented = desk.present(name, "token", "token.thumbprint").await;
@@ -131,7 +159,7 @@ impl Authority for FakeAuthority {
             desk.withdraw(name, "token").await;
         }
         if matches!(behaviour, Some(Behaviour::Refuse)) {
-            let mut failure = fail(
+            let mut failure = failure(
                 Blame::Site,
                 FindingName::ChallengeNotFound,
                 "the CA got 404",

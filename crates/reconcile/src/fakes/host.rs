@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) complaints: Vec<String>,
     /// Sites whose vhost leaves port 80 alone.
     pub(crate) off_port_80: BTreeSet<String>,
+    /// How long a probe takes.
+    pub(crate) slow_probes: Duration,
     /// How the sites are set to answer.
     pub(crate) http01: Http01Mode,
     pub(crate) tests: u32,
@@ -114,7 +116,7 @@ impl FakeHost {
     }
 }
 
-fn certificate(names: Vec<Name>, begin: Timestamp, number: u8) -> Certificate {
+pub(crate) fn certificate(names: Vec<Name>, begin: Timestamp, number: u8) -> Certificate {
     Certificate {
         names,
         valid: Window::new(begin, begin.checked_add(LIFE).unwrap()).unwrap(),
@@ -241,9 +243,14 @@ impl Host for FakeHost {
             .get_mut(site.domain().as_str())
             .unwrap()
             .versions;
-        let version = versions
-            .last_key_value()
-            .map_or(1, |(newest, _)| newest + 1);
+        let same = versions
+            .iter()
+            .find(|(_, known)| known.sha256 == certificate.sha256);
+        let newest = versions.last_key_value();
+        let version = match same {
+            Some((version, _)) => *version,
+            None => newest.map_or(1, |(newest, _)| newest + 1),
+        };
         versions.insert(version, certificate.clone());
         Ok(Staged {
             version,
@@ -416,6 +423,8 @@ impl Host for FakeHost {
 
 impl Preflight for FakeHost {
     async fn probe(&self, probe: &Probe) -> Result<Vec<Reached>, Vec<Finding>> {
+        let slow = lock(&self.state).slow_probes;
+        tokio::time::sleep(slow).await;
         let state = lock(&self.state);
         let name = probe.name.as_str();
         let answers = !state.without_folder.contains(name) || state.lines.contains(name);

@@ -107,16 +107,7 @@ impl Panel for FakePanel {
         let write = |change: RecordChange| {
             state.writes += 1;
             let domain = change.site.domain.to_string();
-            let kind = if change.imported {
-                RowKind::Imported
-            } else {
-                RowKind::Issued
-            };
-            let row = Row {
-                kind,
-                ..row(change.certificate.into())
-            };
-            state.rows.insert(domain, row);
+            state.rows.insert(domain, row(change.certificate.into()));
             None
         };
         changes.into_iter().map(write).collect()

@@ -7,13 +7,16 @@ use expect_test::{Expect, expect};
 use jiff::SignedDuration;
 use renewal::name::Name;
 use renewal::plan::Wish;
-use renewal::ports::{Clock as _, LeaseHeld, Memory as _};
+use renewal::policy::Policy;
+use renewal::ports::{Clock as _, Host as _, LeaseHeld, Memory as _, Note, OpenOrder};
+use renewal::secret::Secret;
 use renewal::window::Window;
 
 use crate::fakes::{Behaviour, FakeWorld, lock};
 use crate::pass::{Pass, Request, RunError, run};
 use crate::world::{Ending, Stop};
 
+mod limits;
 mod panel;
 mod without_nginx;
 
@@ -385,25 +388,6 @@ async fn a_certificate_for_other_names_is_not_deployed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_four_failures_within_an_hour_force_does_not_help() {
-    let world = FakeWorld::new(&["a.test/10"]);
-    for _ in 0..4 {
-        world.authority.will("a.test", Behaviour::Refuse);
-        pass(&world, &forced()).await;
-    }
-    check(
-        &world,
-        &forced(),
-        expect![[r#"
-        a.test: postponed (a third of its life is left), serves 1, retry at 2026-02-01T00:15:00Z
-            rate-limited: the CA would refuse this order, so it is not placed
-        4 orders, 0 tests, 0 reloads
-    "#]],
-    )
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_window_is_asked_for_once_and_the_replaced_certificate_is_named_inside_it() {
     let world = FakeWorld::new(&["a.test/80"]);
     let now = world.clock.now();
@@ -500,47 +484,62 @@ async fn what_nginx_complained_of_is_quoted_when_a_reload_was_not_taken_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_ca_says_of_the_account_keeps_the_other_sites_from_asking() {
-    let mut world = FakeWorld::new(&["a.test", "b.test", "c.test"]);
-    Arc::get_mut(&mut world).unwrap().settings.jobs = 1;
+async fn what_is_broken_off_while_it_is_checked_leaves_no_answer_behind() {
+    let world = FakeWorld::new(&["a.test/10", "b.test/10"]);
+    world
+        .host
+        .change(|state| state.slow_probes = Duration::from_mins(1));
+    let (sender, stop) = Stop::channel();
+    let task = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { run(&world, &all(), &stop).await.unwrap() }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(lock(&world.host.state).presented.len(), 2);
+    sender.send(Ending::Now).unwrap();
+    let pass = task.await.unwrap();
+    // Answers that are left behind are looked for there.
+    expect![[r#"
+        a.test: postponed (the run was asked to end; the next one goes on with it), serves 1, retry at 2026-02-01T00:00:01Z
+        b.test: postponed (the run was asked to end; the next one goes on with it), serves 1, retry at 2026-02-01T00:00:01Z
+        0 orders, 0 tests, 0 reloads
+    "#]].assert_eq(&shown(&world, &pass));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_led_to_what_is_served_is_not_taken_for_a_renewal() {
+    let world = FakeWorld::new(&["a.test/10"]);
+    let name = Name::parse("a.test").unwrap();
+    // A run died after it had deployed this order's certificate, and before it could close the order.
+    let order = OpenOrder {
+        ca: Policy::default().ca,
+        url: "https://ca.test/order/1".into(),
+        names: name.clone().into(),
+        placed_at: world.clock.now(),
+    };
+    world
+        .memory
+        .note(&[Note::Order(&name, Some(&order))])
+        .unwrap();
+    world
+        .host
+        .keep_key(&name, &Secret::new("key".into()))
+        .await
+        .unwrap();
+    let began = world
+        .clock
+        .now()
+        .checked_sub(SignedDuration::from_hours(80 * 24))
+        .unwrap();
     world
         .authority
-        .will("a.test", Behaviour::Limited(SignedDuration::from_mins(90)));
+        .will("a.test", Behaviour::Send(format!("a.test|{began}|200")));
     check(
         &world,
-        &named("a.test b.test"),
+        &all(),
         expect![[r#"
-        a.test: postponed (there is no certificate), serves 0, retry at 2026-02-01T01:30:00Z
-            rate-limited: our account has placed too many orders
-        b.test: postponed (there is no certificate), serves 0, retry at 2026-02-01T01:30:00Z
-            rate-limited: the CA would refuse this order, so it is not placed
-        1 orders, 0 tests, 0 reloads
-    "#]],
-    )
-    .await;
-    // A later run knows it too, and force does not help.
-    let mut wish = named("c.test");
-    wish.wish.force = true;
-    check(
-        &world,
-        &wish,
-        expect![[r#"
-        c.test: postponed (there is no certificate), serves 0, retry at 2026-02-01T01:30:00Z
-            rate-limited: the CA would refuse this order, so it is not placed
-        1 orders, 0 tests, 0 reloads
-    "#]],
-    )
-    .await;
-    tokio::time::sleep(Duration::from_mins(91)).await;
-    check(
-        &world,
-        &named("a.test b.test c.test"),
-        expect![[r#"
-        a.test: issued (there is no certificate), serves 1
-        b.test: issued (there is no certificate), serves 1
-        c.test: postponed (there is no certificate), serves 0, retry at 2026-02-01T01:31:12Z
-            rate-limited: the CA would refuse this order, so it is not placed
-        3 orders, 1 tests, 1 reloads
+        a.test: renewed (a third of its life is left), serves 2
+        1 orders, 1 tests, 1 reloads
     "#]],
     )
     .await;

@@ -322,6 +322,7 @@ impl<W: World> Work<W> {
                 let failure = Failure {
                     blame: Blame::Host,
                     asked_ca: false,
+                    from_ledger: false,
                     retry_at: None,
                     findings,
                 };
@@ -339,6 +340,7 @@ impl<W: World> Work<W> {
                 let failure = Failure {
                     blame: Blame::Host,
                     asked_ca: false,
+                    from_ledger: false,
                     retry_at: None,
                     findings: vec![with_complaints(finding, &complaints)],
                 };
@@ -354,7 +356,7 @@ impl<W: World> Work<W> {
     }
 
     async fn withdraw_left_behind(&self, reports: &[SiteReport]) {
-        let left = self.books.left_behind();
+        let left = self.books.answers.left_behind();
         if left.is_empty() {
             return;
         }

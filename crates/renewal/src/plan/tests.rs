@@ -47,8 +47,10 @@ fn check(cases: &[&str], wish: &str, expect: Expect) {
             Action::Skip(why) => format!("skip: {why}"),
             Action::Postpone(until) => format!("postpone until {until}"),
             Action::Deploy(version) => format!("deploy {version}"),
-            Action::Order { replaces: None } => "order".to_owned(),
-            Action::Order { replaces: Some(id) } => format!("order, replacing {}", id.0),
+            Action::Order { replaces: None, .. } => "order".to_owned(),
+            Action::Order {
+                replaces: Some(id), ..
+            } => format!("order, replacing {}", id.0),
         };
         answer += &format!("{}: {action} ({})\n", item.site.domain(), item.due.reason);
     }

@@ -117,6 +117,8 @@ pub struct OrderFailure {
     pub retry_at: Option<Timestamp>,
     /// The limit that is used up until then, where the CA's words tell which.
     pub limit: Option<LimitKind>,
+    /// Whose bucket of that limit it is, where the CA names it.
+    pub limit_about: Option<Name>,
     /// Whether the order can be taken up again at its URL: it was not refused, only interrupted.
     pub resumable: bool,
     /// The names whose validation the CA counted as failed.
@@ -133,6 +135,7 @@ impl OrderFailure {
             blame,
             retry_at: None,
             limit: None,
+            limit_about: None,
             resumable: false,
             failed_names: Vec::new(),
             findings: vec![finding],

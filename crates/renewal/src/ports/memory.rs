@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::Deployment;
-use crate::ledger::{Bucket, Ledger};
+use crate::ledger::{Ledger, Spent};
 use crate::name::Name;
 use crate::names::Names;
 use crate::plan::Remembered;
@@ -62,7 +62,7 @@ pub trait Memory: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub enum Note<'a> {
     /// This was spent of the ledger's buckets.
-    Spent(&'a [(Bucket, Timestamp)]),
+    Spent(&'a [Spent]),
     /// The site has this open order; with `None` it has none any more.
     Order(&'a Name, Option<&'a OpenOrder>),
     /// The site failed so often; with `None` that is forgotten.

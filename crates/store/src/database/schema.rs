@@ -108,7 +108,7 @@ const PAGE_BYTES: i64 = 8192;
 /// The WAL file shrinks to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 4 * 1024 * 1024;
 
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 3] = ["
 CREATE TABLE suggestions (
     domain TEXT PRIMARY KEY, certificate TEXT NOT NULL,
     window_start INTEGER, window_end INTEGER, chosen_at INTEGER, explanation TEXT,
@@ -138,4 +138,8 @@ CREATE TABLE history (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, domain TEXT, what TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 CREATE INDEX history_of_site ON history (domain, number);
+", "
+ALTER TABLE spent ADD COLUMN told_until INTEGER;
+", "
+ALTER TABLE attempts ADD COLUMN names TEXT;
 "];

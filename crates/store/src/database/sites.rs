@@ -30,7 +30,8 @@ pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> 
         site.suggestion = Some(suggestion(row)?);
     }
     let mut statement = connection.prepare_cached(
-        "SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at, told FROM attempts",
+        "SELECT domain, failures, blame, last_at, retry_at, cause, line_tried_at, told, names
+         FROM attempts",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -77,9 +78,9 @@ pub(super) fn write_attempts(
         return Ok(());
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO UPDATE SET failures = ?2, blame = ?3, last_at = ?4, retry_at = ?5, cause = ?6,
-         line_tried_at = ?7, told = ?8",
+         line_tried_at = ?7, told = ?8, names = ?9",
     )?;
     statement.execute(params![
         domain.as_str(),
@@ -90,6 +91,10 @@ pub(super) fn write_attempts(
         attempts.cause,
         attempts.line_tried_at.map(column::from_moment),
         attempts.told,
+        attempts
+            .about
+            .as_ref()
+            .map(|names| column::from_names(names.as_slice())),
     ])?;
     Ok(())
 }
@@ -134,6 +139,11 @@ fn attempts(row: &Row<'_>) -> Answer<Attempts> {
             Some(column::moment(row, 6)?)
         },
         told: column::number(row, 7)? != 0,
+        about: if column::is_null(row, 8)? {
+            None
+        } else {
+            Some(column::names(row, 8)?)
+        },
     })
 }
 

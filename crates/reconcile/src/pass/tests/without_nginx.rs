@@ -57,13 +57,13 @@ async fn without_nginx_only_a_listener_of_ours_answers_and_what_it_obtains_waits
         a.test: not-due (not due before 2026-04-01T08:20:21Z, when a third of its life is left), serves 1
         b.test: postponed (no nginx runs with the configuration that was read, so the CA was not asked; see nginx-not-running), serves 1, retry at 2026-02-01T00:00:00Z
         host: nginx-not-running: there is no nginx
-        1 orders, 1 tests, 0 reloads
+        1 orders, 2 tests, 0 reloads
     "#]]).await;
     assert_eq!(lock(&world.host.state).lineages["a.test"].linked, Some(2));
     world.host.change(|state| state.dead = None);
     check(&world, &named("a.test"), expect![[r#"
         a.test: not-due (not due before 2026-04-01T08:20:21Z, when a third of its life is left), serves 2
-        1 orders, 1 tests, 1 reloads
+        1 orders, 3 tests, 1 reloads
     "#]]).await;
 }
 

@@ -106,6 +106,7 @@ impl<W: World> Work<W> {
                 let failure = Failure {
                     blame: Blame::Site,
                     asked_ca: false,
+                    from_ledger: false,
                     retry_at: None,
                     findings,
                 };

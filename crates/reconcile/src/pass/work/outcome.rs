@@ -1,5 +1,6 @@
 //! What is reported and remembered of a site once it is done.
 
+use renewal::finding::FindingName;
 use renewal::name::Name;
 use renewal::ports::{Clock as _, Event, HistoryEntry, Memory as _, Note, Observer as _, Staged};
 use renewal::report::{Outcome, Served, SiteReport};
@@ -72,28 +73,43 @@ impl<W: World> Work<W> {
     pub(super) fn failed(&self, due: &Due, failure: Failure, reports: &mut [SiteReport]) {
         let now = self.world.clock().now();
         let domain = due.site.domain();
-        let before = self
-            .remembered
-            .get(domain)
-            .and_then(|known| known.attempts.as_ref());
-        let cause = failure.cause();
-        let attempts = Attempts::failed(
-            before,
-            failure.blame,
-            failure.asked_ca,
-            failure.retry_at,
-            cause.clone(),
-            now,
-        );
-        let report = &mut reports[due.index];
-        report.retry_at = Some(attempts.retry_at);
         for finding in &failure.findings {
             self.world
                 .observer()
                 .saw(Event::Found(Some(domain), finding));
         }
+        if failure.from_ledger {
+            // Nothing was tried: what is remembered of the failures before stays the cause.
+            let report = &mut reports[due.index];
+            report.retry_at = failure.retry_at;
+            tally::failed(report, failure.findings);
+            report.outcome = Outcome::Postponed;
+            return;
+        }
+        let before = self
+            .remembered
+            .get(domain)
+            .and_then(|known| known.attempts.as_ref());
+        let cause = failure.cause();
+        let paused =
+            failure.findings.first().map(|cause| cause.name) == Some(FindingName::AccountPaused);
+        let attempts = if paused {
+            Attempts::paused(before, cause.clone(), now)
+        } else {
+            Attempts::failed(
+                before,
+                failure.blame,
+                failure.asked_ca,
+                failure.retry_at,
+                cause.clone(),
+                now,
+            )
+            .about(&due.site.wanted)
+        };
+        let report = &mut reports[due.index];
+        report.retry_at = Some(attempts.retry_at);
         // Where the ledger or the CA names a moment there is nothing to mend but to wait for it.
-        let told = failure.retry_at.is_some();
+        let told = failure.retry_at.is_some() && !paused;
         tally::failed(report, failure.findings);
         if told {
             report.outcome = Outcome::Postponed;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use renewal::certificate::CertificateId;
 use renewal::challenge::Way;
 use renewal::dead_names::{Narrowed, Stumbled, leave_out};
 use renewal::finding::Finding;
@@ -16,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Due;
 use super::lines::Need;
 use crate::checking::{Checked, Possible, all, check, probe};
-use crate::ordering::{Books, order, prepare, stage};
+use crate::ordering::{Books, Terms, order, prepare, stage, told};
 use crate::tally::Failure;
 use crate::turns::{Turn, Turns};
 use crate::world::{Stop, World};
@@ -77,12 +76,17 @@ impl<W: World> Task<W> {
             return Progress::Stopped;
         }
         let site = &due.site;
-        let replaces = match &due.action {
-            Action::Order { replaces } => replaces.clone(),
-            Action::Leave | Action::Skip(_) | Action::Postpone(_) | Action::Deploy(_) => None,
+        let terms = match &due.action {
+            Action::Order { replaces, urgent } => Terms {
+                replaces: replaces.clone(),
+                urgent: *urgent,
+            },
+            Action::Leave | Action::Skip(_) | Action::Postpone(_) | Action::Deploy(_) => {
+                Terms::default()
+            }
         };
         // Asked first: a site that must wait is not even looked at from outside.
-        if let Err(failure) = self.books.allows(&*self.world, site, replaces.is_some()) {
+        if let Err(failure) = self.books.allows(&*self.world, site, &terms) {
             return Progress::Failed(failure);
         }
         let found = match self.find_way(site, inserted).await {
@@ -95,7 +99,7 @@ impl<W: World> Task<W> {
         if self.stop.wished() {
             return Progress::Stopped;
         }
-        match self.obtain(&found.site, found.way, replaces).await {
+        match self.obtain(&found.site, found.way, terms).await {
             Ok(Some(staged)) => Progress::Obtained(staged, found.findings),
             Ok(None) => Progress::Stopped,
             Err(failure) => Progress::Failed(failure),
@@ -107,27 +111,35 @@ impl<W: World> Task<W> {
         &self,
         site: &Arc<Site>,
         way: Way,
-        replaces: Option<CertificateId>,
+        terms: Terms,
     ) -> Result<Option<Staged>, Failure> {
         let clock = self.world.clock();
-        let preparing = self.turns.check();
-        let prepared = prepare(&*self.world, site).await?;
-        drop(preparing);
-        self.turns.after_checks(clock).await;
-        // Held while the CA works, and not while our disk does.
-        let ordering = self.turns.order();
-        let order_permit = self.orders.acquire().await;
-        if self.stop.wished() {
-            return Ok(None);
+        loop {
+            let preparing = self.turns.check();
+            let prepared = prepare(&*self.world, site).await?;
+            let taken_up = prepared.is_taken_up();
+            drop(preparing);
+            self.turns.after_checks(clock).await;
+            // Held while the CA works, and not while our disk does.
+            let ordering = self.turns.order();
+            let order_permit = self.orders.acquire().await;
+            if self.stop.wished() {
+                return Ok(None);
+            }
+            let terms = terms.clone();
+            let obtained = order(&self.world, &self.books, site, way, terms, prepared).await?;
+            drop((order_permit, ordering));
+            // One that keeps others from beginning does not wait.
+            if self.desks.available_permits() > 0 {
+                self.turns.after_orders(clock).await;
+            }
+            let staged = stage(&self.world, &self.books, site, &obtained).await?;
+            // A run that died before it could close its order leaves one that leads to what is linked already. It is
+            // closed now, and a new one can be placed.
+            if !(taken_up && is_linked(site, &staged)) {
+                return Ok(Some(staged));
+            }
         }
-        let obtained = order(&self.world, &self.books, site, way, replaces, prepared).await?;
-        drop((order_permit, ordering));
-        // One that keeps others from beginning does not wait.
-        if self.desks.available_permits() > 0 {
-            self.turns.after_orders(clock).await;
-        }
-        let staged = stage(&self.world, &self.books, site, &obtained).await?;
-        Ok(Some(staged))
     }
 
     async fn find_way(&self, site: &Arc<Site>, inserted: Option<Need>) -> Result<Found, Progress> {
@@ -143,12 +155,8 @@ impl<W: World> Task<W> {
             .thumbprint(&site.policy.ca)
             .await
             .map_err(|failure| {
-                Progress::Failed(Failure {
-                    blame: failure.blame,
-                    asked_ca: true,
-                    retry_at: failure.retry_at,
-                    findings: failure.findings,
-                })
+                // A limit of new accounts keeps every site of this CA waiting.
+                Progress::Failed(told(&*self.world, &self.books, site, failure))
             })?;
         if self.just_reloaded && has_line(site, &thumbprint) {
             // The line of a run that died is there, and the workers that know it may not be yet.
@@ -167,7 +175,15 @@ impl<W: World> Task<W> {
         } else {
             Possible::WithoutNginx
         };
-        match check(&*self.world, site, &thumbprint, possible).await {
+        match check(
+            &*self.world,
+            &self.books.answers,
+            site,
+            &thumbprint,
+            possible,
+        )
+        .await
+        {
             Checked::Works(way) => Ok(Found::whole(way, site)),
             Checked::Partly(way, stumbled) => self
                 .without(site, way, &stumbled)
@@ -203,7 +219,14 @@ impl<W: World> Task<W> {
             .checked_add(LINE_PATIENCE)
             .unwrap_or(Timestamp::MAX);
         loop {
-            let Err(stumbled) = probe(&*self.world, site, Way::Stateless, &need.thumbprint).await
+            let Err(stumbled) = probe(
+                &*self.world,
+                &self.books.answers,
+                site,
+                Way::Stateless,
+                &need.thumbprint,
+            )
+            .await
             else {
                 return Ok(Way::Stateless);
             };
@@ -222,6 +245,11 @@ impl<W: World> Task<W> {
     }
 }
 
+fn is_linked(site: &Site, staged: &Staged) -> bool {
+    let current = site.current.as_ref();
+    current.is_some_and(|current| current.certificate.sha256 == staged.certificate.sha256)
+}
+
 fn has_line(site: &Site, thumbprint: &str) -> bool {
     let mut servers = site.servers.iter();
     servers.any(|server| server.stateless.as_deref() == Some(thumbprint))
@@ -231,6 +259,7 @@ fn not_reachable(findings: Vec<Finding>) -> Failure {
     Failure {
         blame: Blame::Site,
         asked_ca: false,
+        from_ledger: false,
         retry_at: None,
         findings,
     }

@@ -147,7 +147,7 @@ fn one_that_the_configuration_lists_is_renewed_all_the_same() {
         vec![listed],
         record(vec![with("a.test", "3: 1 until 02-05")]),
         expect![[r#"
-            a.test Cloudpanel: Order { replaces: None }
+            a.test Cloudpanel: Order { replaces: None, urgent: false }
         "#]],
     );
 }
@@ -165,7 +165,7 @@ fn while_the_record_cannot_be_read_its_sites_are_left_alone_and_others_are_not()
         },
         expect![[r#"
             a.test Cloudpanel: CloudPanel's database cannot be read, so what it says of the site is not known
-            other.test Nginx: Order { replaces: None }
+            other.test Nginx: Order { replaces: None, urgent: false }
               panel-unreadable Error: It is locked.
         "#]],
     );
@@ -177,7 +177,7 @@ fn a_form_that_is_not_known_makes_it_a_plain_host_and_that_is_said() {
         vec![plain("a.test", "1 until 02-05")],
         Inventory::Unknown(Finding::new(FindingName::PanelSchemaUnknown, "It is new.")),
         expect![[r#"
-            a.test Nginx: Order { replaces: None }
+            a.test Nginx: Order { replaces: None, urgent: false }
               panel-schema-unknown Warning: It is new.
         "#]],
     );
