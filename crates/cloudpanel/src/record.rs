@@ -3,7 +3,8 @@
 //! | the site's active row | then |
 //! | --- | --- |
 //! | of type 2, and its own | is updated in place, as the panel's renewal does it |
-//! | self-signed, imported, another site's, or none | a new row of type 2 is added and made the active one, as the panel's first issue does it; the old one stays |
+//! | of type 3, and its own, and a person imported another one here | the same |
+//! | self-signed, imported, another site's, or none | a new row of type 2 (of type 3 for an imported one) is added and made the active one, as the panel's first issue does it; the old one stays |
 //!
 //! So the panel sees a fresh certificate, its own nightly run finds nothing due, and whatever it writes next into the
 //! site's vhost projects ours.
@@ -26,6 +27,7 @@ pub(crate) struct Draft<'c> {
     site: &'c PanelSite,
     id: i64,
     uid: String,
+    kind: &'static str,
     request: String,
     key: &'c str,
     certificate: &'c str,
@@ -48,6 +50,7 @@ impl<'c> Draft<'c> {
             site: &change.site,
             id,
             uid: uid(&change.certificate.sha256.0),
+            kind: if change.imported { "3" } else { "2" },
             request,
             key: change.pair.key.reveal(),
             certificate: &change.pair.leaf,
@@ -69,7 +72,7 @@ impl<'c> Draft<'c> {
         let held = Instant::now();
         let active = self.active(&transaction, wrong)?;
         match active.row {
-            Some(row) if active.is_own && active.kind == "2" => {
+            Some(row) if active.is_own && active.kind == self.kind => {
                 self.update(&transaction, row).map_err(wrong)?;
             }
             Some(_) | None => self.add(&transaction).map_err(wrong)?,
@@ -142,7 +145,7 @@ impl<'c> Draft<'c> {
         transaction.execute(
             "INSERT INTO certificate (site_id, uid, created_at, updated_at, expires_at, default_certificate, type,
                  csr, private_key, certificate, certificate_chain)
-             VALUES (?1, ?2, ?3, ?3, ?4, 0, '2', ?5, ?6, ?7, ?8)
+             VALUES (?1, ?2, ?3, ?3, ?4, 0, ?9, ?5, ?6, ?7, ?8)
              ON CONFLICT (uid) DO UPDATE SET updated_at = ?3",
             params![
                 self.id,
@@ -152,7 +155,8 @@ impl<'c> Draft<'c> {
                 self.request,
                 self.key,
                 self.certificate,
-                self.chain
+                self.chain,
+                self.kind
             ],
         )?;
         transaction.execute(

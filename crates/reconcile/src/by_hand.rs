@@ -25,6 +25,7 @@ use renewal::site::Site;
 use crate::deploying::{Job, JobKind, deploy, not_served, patience, verify};
 use crate::ordering::forgot;
 use crate::pass::{RunError, Seen, lease, look, resolve};
+use crate::recording::record;
 use crate::tally;
 use crate::unheard::{complaints, with_complaints};
 use crate::world::{Stop, World};
@@ -112,7 +113,10 @@ impl<W: World> ByHand<W> {
                     tally::failed(&mut report, findings);
                 }
             }
-            self.record(how, staged, &mut report);
+            self.note(how, staged, &mut report);
+            if report.outcome == Outcome::Installed {
+                self.record(staged, newest, how, &mut report).await;
+            }
         }
         let report = Report {
             started_at: self.started_at,
@@ -185,7 +189,27 @@ impl<W: World> ByHand<W> {
         (served, wrong, deployed.reloads)
     }
 
-    fn record(&self, how: How, staged: &Staged, report: &mut renewal::report::SiteReport) {
+    /// Has the panel record what is served now, where there is one.
+    async fn record(
+        &self,
+        staged: &Staged,
+        newest: u32,
+        how: How,
+        report: &mut renewal::report::SiteReport,
+    ) {
+        let mut site = Site::clone(&self.site);
+        site.choice = Some(Choice {
+            how,
+            leaf: staged.certificate.sha256,
+            at: self.world.clock().now(),
+            newest,
+        });
+        let served = [(&site, staged.version, &staged.certificate)];
+        let said = record(&*self.world, &served).await;
+        report.findings.extend(said.into_iter().flatten());
+    }
+
+    fn note(&self, how: How, staged: &Staged, report: &mut renewal::report::SiteReport) {
         let certificate = &staged.certificate;
         let (domain, end) = (self.site.domain(), certificate.valid.end());
         let what = match report.outcome {
@@ -221,6 +245,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use renewal::choice::How;
     use renewal::name::Name;
+    use renewal::panel::RowKind;
     use renewal::plan::Wish;
     use renewal::ports::{Memory as _, Staged};
     use std::sync::Arc;
@@ -330,5 +355,41 @@ mod tests {
         world.host.change(|state| state.deaf = false);
         pass(&world, false, expect!["not-due, serves 1"]).await;
         assert!(world.memory.open_deployments().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_panel_records_what_was_chosen_and_what_was_imported_as_imported() {
+        let world = FakeWorld::new(&["a.test/10"]);
+        let first = world
+            .host
+            .change(|state| state.lineages["a.test"].versions[&1].clone());
+        world.panel.has("a.test", first);
+        let kind = || world.panel.state.lock().unwrap().rows["a.test"].kind;
+        pass(&world, false, expect!["renewed, serves 2"]).await;
+        let renewed = world.panel.records("a.test");
+        serve(
+            &world,
+            How::RolledBack,
+            1,
+            expect!["installed (version 1 was asked for), serves 1, 1 reloads, 0 open []"],
+        )
+        .await;
+        assert_ne!(world.panel.records("a.test"), renewed);
+        assert_eq!(kind(), RowKind::Issued);
+        pass(&world, false, expect!["not-due, serves 1"]).await;
+        serve(
+            &world,
+            How::Imported,
+            2,
+            expect!["installed (it was imported, as version 2), serves 2, 1 reloads, 0 open []"],
+        )
+        .await;
+        assert_eq!(
+            (world.panel.records("a.test"), kind()),
+            (renewed, RowKind::Imported)
+        );
+        pass(&world, false, expect!["skipped, serves 2"]).await;
+        pass(&world, true, expect!["renewed, serves 3"]).await;
+        assert_eq!(kind(), RowKind::Issued);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use renewal::certificate::Certificate;
+use renewal::choice::How;
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::panel::{OnPanel, Stand, is_news, stand};
@@ -39,6 +40,7 @@ pub(crate) async fn record<W: World>(world: &W, served: &[Served<'_>]) -> Vec<Ve
                 places.push(place);
                 changes.push(RecordChange {
                     site: Arc::clone(panel),
+                    imported: is_imported(site, &certificate),
                     certificate,
                     pair,
                 });
@@ -54,6 +56,12 @@ pub(crate) async fn record<W: World>(world: &W, served: &[Served<'_>]) -> Vec<Ve
         answers[place].extend(finding);
     }
     answers
+}
+
+/// Says whether a person brought the certificate, and had it served here.
+fn is_imported(site: &Site, certificate: &Certificate) -> bool {
+    let choice = site.choice.as_ref();
+    choice.is_some_and(|choice| choice.leaf == certificate.sha256 && choice.how == How::Imported)
 }
 
 /// What came of mending what a crash or the panel left apart.

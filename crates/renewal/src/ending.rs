@@ -10,7 +10,9 @@ use crate::site::{Current, Site};
 /// Returns what is to be told about the end of the site's certificate, if it was imported.
 #[must_use]
 pub fn warning(site: &Site, now: Timestamp) -> Option<Finding> {
-    let current = imported(site)?;
+    // CloudPanel's own word for it may have been taken in already.
+    let told = |finding: &Finding| finding.name == FindingName::CertificateEndsSoon;
+    let current = imported(site).filter(|_| !site.findings.iter().any(told))?;
     let end = current.certificate.valid.end();
     let domain = site.domain();
     let fix = format!(

@@ -6,10 +6,10 @@
 //!
 //! | file | has |
 //! | --- | --- |
-//! | [`plan`] | what would change |
-//! | [`record`] | what was changed, and the settings of the sites that were taken over |
-//! | [`undo`] | how it is given back |
-//! | [`tell`] | how it is told |
+//! | `plan` | what would change |
+//! | `record` | what was changed, and the settings of the sites that were taken over |
+//! | `undo` | how it is given back |
+//! | `tell` | how it is told |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -124,7 +124,7 @@ settings! {
     /// When certificates are renewed, and whose.
     ["renewal"] Renewal, per site: true {
         before_expiry: Option<SignedDuration> = r#""auto""#, "how long before its end a certificate is renewed; auto follows the CA's window, else a third of the life (30 days of 90)";
-        dead_names: DeadNames = r#""drop""#, "what becomes of an alias that leads elsewhere by now: drop leaves it out of the next certificate and says so, fail lets the renewal fail; names that a [[site]] lists are never left out";
+        dead_names: DeadNames = r#""drop""#, "what becomes of an alias that leads elsewhere by now: drop leaves it out of the next certificate and says so, fail lets the renewal fail; the names that the file lists for a site are never left out";
         manage: Manage = r#""all""#, "which sites are renewed: all, only those that the file lists, or none (they are only watched)";
     }
 

@@ -107,7 +107,16 @@ impl Panel for FakePanel {
         let write = |change: RecordChange| {
             state.writes += 1;
             let domain = change.site.domain.to_string();
-            state.rows.insert(domain, row(change.certificate.into()));
+            let kind = if change.imported {
+                RowKind::Imported
+            } else {
+                RowKind::Issued
+            };
+            let row = Row {
+                kind,
+                ..row(change.certificate.into())
+            };
+            state.rows.insert(domain, row);
             None
         };
         changes.into_iter().map(write).collect()

@@ -40,6 +40,8 @@ pub trait Panel: Send + Sync {
 pub struct RecordChange {
     /// The site, as the record has it.
     pub site: std::sync::Arc<PanelSite>,
+    /// Whether a person brought it, so that the panel must not renew it.
+    pub imported: bool,
     /// The certificate's facts.
     pub certificate: Certificate,
     /// The certificate and its key.

@@ -23,6 +23,7 @@ impl Machine {
             .iter()
             .find(|site| site.domain.as_str() == domain);
         let change = RecordChange {
+            imported: false,
             site: Arc::new(site.unwrap().clone()),
             certificate: x509::chain::leaf(pair.leaf.as_bytes()).unwrap(),
             pair: PemPair {
