@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use renewal::certificate::{CertificateId, KeyType};
 use renewal::finding::{Finding, FindingName};
 use renewal::policy::Ca;
-use renewal::ports::{Authority, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting};
+use renewal::ports::{Authority, Issued, Issuer, OrderDesk, OrderFailure, OrderRequest, Waiting};
 use renewal::retry::Blame;
 use renewal::revocation::RevocationReason;
 use renewal::secret::Secret;
@@ -70,6 +70,15 @@ impl Authorities {
     pub async fn about(&self, ca: &Ca) -> Result<About, OrderFailure> {
         let directory = self.client(ca).directory(&quiet).await?;
         Ok(directory.about.clone())
+    }
+
+    /// Returns what the CA's clock says, by the reply to a question that costs nothing; `None` when it does not say.
+    ///
+    /// # Errors
+    ///
+    /// When its directory cannot be had.
+    pub async fn clock(&self, ca: &Ca) -> Result<Option<Timestamp>, OrderFailure> {
+        Ok(self.client(ca).clock(&quiet).await?)
     }
 
     /// Returns our account at the CA, as far as this host knows it; asks the CA for nothing.
@@ -166,6 +175,16 @@ impl Authority for Authorities {
     async fn thumbprint(&self, ca: &Ca) -> Result<String, OrderFailure> {
         let account = self.client(ca).account(&quiet).await?;
         Ok(account.thumbprint.clone())
+    }
+
+    async fn issuer(&self, ca: &Ca) -> Result<Issuer, OrderFailure> {
+        let client = self.client(ca);
+        let directory = client.directory(&quiet).await?;
+        let account = client.account(&quiet).await?;
+        Ok(Issuer {
+            identities: directory.about.caa_identities.clone(),
+            account: Some(account.url.clone()),
+        })
     }
 
     async fn order<D: OrderDesk>(

@@ -163,6 +163,16 @@ impl Client {
         }
     }
 
+    /// Returns the time at which the CA answers for its directory, by its own clock.
+    pub(crate) async fn clock(&self, told: Told<'_>) -> Result<Option<Timestamp>, RequestError> {
+        let uri = https(&self.ca.0).map_err(|fault| RequestError::Malformed {
+            call: "the CA's directory".to_owned(),
+            cause: fault.to_string(),
+        })?;
+        let reply = self.get(&uri, Persistence::Little, told).await?;
+        Ok(retry_after::date(&reply.headers))
+    }
+
     async fn fetch_directory(&self, told: Told<'_>) -> Result<Directory, RequestError> {
         let uri = https(&self.ca.0).map_err(|fault| RequestError::Malformed {
             call: "the CA's directory".to_owned(),

@@ -13,11 +13,13 @@ pub(crate) fn wait(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(SignedDuration::from_secs(i64::from(seconds)));
     }
-    let server_now = headers
-        .get(DATE)
-        .and_then(|date| moment(date.to_str().ok()?));
-    let wait = moment(text)?.duration_since(server_now.unwrap_or(now));
+    let wait = moment(text)?.duration_since(date(headers).unwrap_or(now));
     Some(wait.max(SignedDuration::ZERO))
+}
+
+/// Returns when the reply was made, by the clock of whoever made it.
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    moment(headers.get(DATE)?.to_str().ok()?)
 }
 
 /// Reads an HTTP date. The weekday is not checked: it adds nothing, and is wrong surprisingly often.

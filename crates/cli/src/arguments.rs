@@ -103,6 +103,9 @@ pub enum Command {
     /// Show one site in full
     #[command(name = "site:show")]
     SiteShow(commands::site_show::Arguments),
+    /// Say what would make the next renewal fail, or keeps a certificate from being served
+    #[command(name = "site:doctor")]
+    SiteDoctor(commands::site_doctor::Arguments),
     /// Show what clpctl, nginx and the CA said about a site, merged by time
     #[command(name = "site:logs")]
     SiteLogs(commands::site_logs::Arguments),
@@ -184,6 +187,7 @@ impl Command {
             | Self::SiteRevoke(_)
             | Self::SiteList(_)
             | Self::SiteShow(_)
+            | Self::SiteDoctor(_)
             | Self::SiteLogs(_)
             | Self::ServiceRun(_)
             | Self::ServiceStatus(_)

@@ -27,6 +27,7 @@ pub mod renew;
 pub mod service_install;
 pub mod service_run;
 pub mod service_status;
+pub mod site_doctor;
 pub mod site_install;
 pub mod site_list;
 pub mod site_logs;
@@ -113,6 +114,7 @@ pub fn dispatch(cli: &Cli, session: &Session) -> Result<u8, CommandError> {
         Command::SiteInstall(arguments) => site_install::run(session, &config()?, arguments),
         Command::SiteList(arguments) => site_list::run(session, &config()?, arguments),
         Command::SiteShow(arguments) => site_show::run(session, &config()?, arguments),
+        Command::SiteDoctor(arguments) => site_doctor::run(session, &config()?, arguments),
         Command::SiteLogs(arguments) => site_logs::run(session, &config()?, arguments),
         Command::SiteRollback(arguments) => site_rollback::run(session, &config()?, arguments),
         Command::SiteRevoke(arguments) => site_revoke::run(session, &config()?, arguments),

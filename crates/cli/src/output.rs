@@ -3,6 +3,7 @@
 //! Everything here is a pure function from values to text or JSON; [`Console`](crate::console::Console) writes it.
 
 pub mod document;
+pub mod examination;
 pub mod findings;
 pub mod report;
 pub mod table;

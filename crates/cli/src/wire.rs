@@ -126,6 +126,14 @@ impl Wiring {
     }
 }
 
+/// Returns the user as whom nginx serves files, with its groups, where all of that is known.
+#[must_use]
+pub fn worker(host: &NginxHost) -> Option<doctor::document_root::Reader> {
+    let name = host.worker_user()?;
+    let (user, groups) = users::with_groups(&name)?;
+    Some(doctor::document_root::Reader { name, user, groups })
+}
+
 impl World for Wiring {
     type Host = NginxHost;
     type Panel = CloudPanel;

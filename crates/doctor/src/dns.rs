@@ -1,9 +1,8 @@
-//! Which addresses does a name have?
+//! Which addresses does a name have, and which CAs may issue for it?
 //!
 //! Asks the configured DNS servers, else the system's; never `/etc/hosts`, which a CA does not see. A and AAAA
 //! are asked for at once, each name once a minute at most, many names at the same time.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,8 +16,13 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use renewal::name::Name;
-use tokio::sync::{OnceCell, Semaphore};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
+
+mod kept;
+
+use self::kept::Kept;
 
 /// Asks DNS. Make one and keep it: it keeps its sockets, and what it learnt for a minute.
 #[derive(Debug)]
@@ -27,7 +31,8 @@ pub struct Dns {
     /// The servers asked, for people.
     servers: Arc<str>,
     permits: Semaphore,
-    learnt: Mutex<HashMap<Name, Learnt>>,
+    learnt: Kept<Resolution>,
+    learnt_caa: Kept<Result<Vec<CaaRecord>, Trouble>>,
     /// When the servers were last found not to answer at all, and how.
     dead: Mutex<Option<(Instant, Trouble)>>,
 }
@@ -61,8 +66,19 @@ impl Resolution {
     }
 }
 
+/// One CAA record (RFC 8659 section 4).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct CaaRecord {
+    /// Whether a CA that does not know the tag must refuse.
+    pub critical: bool,
+    /// The tag.
+    pub tag: String,
+    /// The value.
+    pub value: String,
+}
+
 /// Why DNS does not say which addresses a name has.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
     /// The name does not exist (NXDOMAIN).
@@ -77,12 +93,6 @@ pub enum Trouble {
     /// The server does not answer at all.
     #[error("{0}")]
     Unreachable(String),
-}
-
-#[derive(Clone, Debug)]
-struct Learnt {
-    since: Instant,
-    cell: Arc<OnceCell<Resolution>>,
 }
 
 impl Dns {
@@ -105,7 +115,8 @@ impl Dns {
             resolver: config.and_then(|config| build(config, patience)),
             servers: asked.into(),
             permits: Semaphore::new(NAMES_AT_ONCE),
-            learnt: Mutex::default(),
+            learnt: Kept::default(),
+            learnt_caa: Kept::default(),
             dead: Mutex::default(),
         }
     }
@@ -120,8 +131,37 @@ impl Dns {
             }
             return self.resolution(Ok(v4), Ok(v6));
         }
-        let cell = self.learnt(name);
+        let cell = self.learnt.place(name.as_str());
         cell.get_or_init(|| self.ask(name)).await.clone()
+    }
+
+    /// Returns the CAA records of `name` itself (RFC 8659), and none of those above it.
+    ///
+    /// # Errors
+    ///
+    /// When DNS does not say whether it has some.
+    pub async fn caa(&self, name: &str) -> Result<Vec<CaaRecord>, Trouble> {
+        // Thousands of names have the same few parents.
+        let cell = self.learnt_caa.place(name);
+        cell.get_or_init(|| self.ask_caa(name)).await.clone()
+    }
+
+    async fn ask_caa(&self, name: &str) -> Result<Vec<CaaRecord>, Trouble> {
+        let resolver = self.resolver.as_ref().map_err(Clone::clone)?;
+        let _permit = self.permits.acquire().await;
+        if let Some(trouble) = self.known_dead() {
+            return Err(trouble);
+        }
+        let found = resolver.lookup(name, RecordType::CAA).await?;
+        let caa = |data| match data {
+            RData::CAA(caa) => Some(CaaRecord {
+                critical: caa.issuer_critical,
+                value: String::from_utf8_lossy(&caa.value).into_owned(),
+                tag: caa.tag,
+            }),
+            _ => None,
+        };
+        Ok(found.into_iter().filter_map(caa).collect())
     }
 
     async fn ask(&self, name: &Name) -> Resolution {
@@ -168,25 +208,6 @@ impl Dns {
             servers: self.servers.clone(),
         }
     }
-
-    /// Returns the place for what is learnt about `name`, a fresh one when the old has become stale.
-    fn learnt(&self, name: &Name) -> Arc<OnceCell<Resolution>> {
-        let now = Instant::now();
-        let is_fresh = |learnt: &Learnt| now.duration_since(learnt.since) < FRESH;
-        let mut all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(learnt) = all.get(name).filter(|learnt| is_fresh(learnt)) {
-            return learnt.cell.clone();
-        }
-        if all.len() >= NAMES_KEPT {
-            all.retain(|_, learnt| is_fresh(learnt));
-        }
-        let learnt = Learnt {
-            since: now,
-            cell: Arc::default(),
-        };
-        all.insert(name.clone(), learnt.clone());
-        learnt.cell
-    }
 }
 
 struct Resolver {
@@ -202,22 +223,28 @@ impl std::fmt::Debug for Resolver {
 
 impl Resolver {
     async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Trouble> {
+        let address = |data| match data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        };
+        let found = self.lookup(name.as_str(), kind).await?;
+        Ok(found.into_iter().filter_map(address).collect())
+    }
+
+    async fn lookup(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Trouble> {
         // The dot keeps the system's search domains out.
         let lookup = self.inner.lookup(format!("{name}."), kind);
         let answer = timeout(self.patience, lookup)
             .await
             .unwrap_or(Err(NetError::Timeout));
-        let lookup = match answer {
-            Ok(lookup) => lookup,
-            Err(error) => return trouble(&error).map_or(Ok(Vec::new()), Err),
-        };
-        let address = |data: &RData| match data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        };
-        let answers = lookup.answers().iter();
-        Ok(answers.filter_map(|record| address(&record.data)).collect())
+        match answer {
+            Ok(lookup) => {
+                let answers = lookup.answers().iter();
+                Ok(answers.map(|record| record.data.clone()).collect())
+            }
+            Err(error) => trouble(&error).map_or(Ok(Vec::new()), Err),
+        }
     }
 
     /// Says whether the server answers anything at all: a question it never has to ask others about.
@@ -304,16 +331,10 @@ fn only_v6(addresses: Vec<IpAddr>) -> Vec<Ipv6Addr> {
 /// A question without an answer is asked once more, for a datagram may get lost.
 const TRIES: u32 = 2;
 
-/// How long what was learnt counts: long enough for the probes of one site, short enough for one who mends.
-const FRESH: Duration = Duration::from_secs(60);
-
 /// How long servers that did not answer are taken for dead.
 const DEAD_FOR: Duration = Duration::from_secs(10);
 
 /// Two questions each; more in flight, and small resolvers drop them.
 const NAMES_AT_ONCE: usize = 16;
-
-/// Above so many names, the stale ones are thrown out.
-const NAMES_KEPT: usize = 1024;
 
 const DNS_PORT: u16 = 53;

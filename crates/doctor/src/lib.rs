@@ -4,21 +4,44 @@
 //! that value and answers with findings. Only the first half touches the world, so every judgement is tested
 //! on recorded observations, and a report can show the evidence.
 //!
-//! | module | observes |
+//! | module | is about |
 //! | --- | --- |
-//! | [`dns`] | which addresses a name has |
+//! | [`check`], [`examination`] | which checks there are, and how they are made |
+//! | [`observation`], [`judge()`] | what can be seen, and what it means |
+//! | [`dns`], [`addresses`], [`caa`] | what DNS says of a name |
+//! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
+//! | [`port`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
-//! | [`preflight`] | what a CA would get when it fetches a challenge (HTTP-01) |
 //!
 //! Nothing is ever changed here.
 
+pub mod addresses;
+pub mod caa;
+pub mod check;
 pub mod clients;
+pub mod clock;
 pub mod dns;
+pub mod document_root;
+pub mod examination;
+pub mod networks;
+pub mod observation;
+pub mod own;
+pub mod pair;
+pub mod port;
 pub mod preflight;
+pub mod schedule;
+pub mod served;
+pub mod space;
+pub mod way_in;
 
 mod address;
 mod excerpt;
+mod judge;
 #[cfg(test)]
 mod testing;
 
+pub use self::check::Check;
+pub use self::examination::{Examination, Eyes, examine};
+pub use self::judge::judge;
+pub use self::observation::Observation;
 pub use self::preflight::{Patience, Preflight, Settings};

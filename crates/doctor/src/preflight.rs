@@ -10,16 +10,22 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use renewal::challenge::{Probe, Reached};
-use renewal::finding::Finding;
+use renewal::finding::{Finding, Severity};
+use renewal::names::Names;
+use renewal::ports::Issuer;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::agents::{Compared, Heard};
 use self::connection::{Connector, Failure, is_redirect};
+pub(crate) use self::findings::without_address;
 pub use self::judge::judge;
 pub use self::observation::{BODY_BYTES_READ, Cause, End, Fetch, Hop, Observation, Stage};
 pub use self::target::{Refusal, Target, follow};
 use crate::address::{is_behind_translation, is_public};
+use crate::caa::{self, CaaSeen, HTTP_01};
 use crate::dns::{Dns, Resolution};
 
+mod agents;
 mod connection;
 mod findings;
 mod judge;
@@ -122,6 +128,18 @@ impl Preflight {
         observation
     }
 
+    /// Returns what it asks DNS with.
+    #[must_use]
+    pub fn dns(&self) -> &Dns {
+        &self.dns
+    }
+
+    /// Says whether the CA is on this network, so that it reaches private addresses.
+    #[must_use]
+    pub fn private_ca(&self) -> bool {
+        self.settings.private_ca
+    }
+
     /// Fetches the probe from one address, redirects included.
     async fn fetch(&self, first: &Target, address: IpAddr, deadline: Instant) -> Fetch {
         let first_address = SocketAddr::new(address, first.port);
@@ -203,6 +221,21 @@ impl std::fmt::Debug for Preflight {
 impl renewal::ports::Preflight for Preflight {
     async fn probe(&self, probe: &Probe) -> Result<Vec<Reached>, Vec<Finding>> {
         judge(&self.observe(probe).await)
+    }
+
+    async fn forbidden(&self, names: &Names, issuer: &Issuer) -> Vec<Finding> {
+        if issuer.identities.is_empty() {
+            return Vec::new();
+        }
+        let seen = CaaSeen {
+            identities: issuer.identities.clone(),
+            account: issuer.account.clone(),
+            method: HTTP_01.to_owned(),
+            names: caa::observe(&self.dns, names).await,
+        };
+        let mut findings = caa::judge(&seen).unwrap_or_default();
+        findings.retain(|finding| finding.severity == Severity::Fatal);
+        findings
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`NginxHost`] keeps the contract of [`renewal::ports::Host`] and hands each part to the module that does it.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::build::Build;
 use crate::challenge::Challenges;
 use crate::command::CommandError;
 use crate::complaints::Complaints;
+use crate::conf::include::Walk;
 use crate::conf::read::Disk;
 use crate::conf::tls::Files;
 use crate::decided::Decisions;
@@ -129,6 +131,27 @@ impl NginxHost {
 
     fn decisions(&self) -> Decisions {
         Decisions::new(&self.settings.letsencrypt)
+    }
+
+    /// Returns what in the site's server blocks could stop a challenge, as `FILE:LINE: DIRECTIVE`, the likeliest first.
+    #[must_use]
+    pub fn rules(&self, site: &Site) -> Vec<String> {
+        let servers: Vec<_> = site.servers.iter().map(|server| &server.place).collect();
+        look::rules::rules(&Disk, &self.settings.config, &servers)
+    }
+
+    /// Returns the user as whom nginx serves files, where its configuration says so.
+    #[must_use]
+    pub fn worker_user(&self) -> Option<String> {
+        let (main, mut user) = (&self.settings.config, None);
+        Walk::new(&Disk, main).main(main, &mut |_, _, directive| {
+            if directive.is("user") {
+                user = directive
+                    .argument()
+                    .map(|name| String::from_utf8_lossy(&name).into_owned());
+            }
+        });
+        user
     }
 
     /// Returns how nginx was built; it is asked once.
@@ -268,24 +291,22 @@ impl NginxHost {
         targets
     }
 
-    /// Says which server block answered, when it is none of the site's own.
-    fn answered_by(&self, site: &Site, served: &Served) -> Option<String> {
+    /// Says which server block answers `name` at `address`, when it is none of the site's own.
+    #[must_use]
+    pub fn answers_instead(&self, site: &Site, name: &Name, address: SocketAddr) -> Option<String> {
         let conf = self.configuration();
-        let answering = conf.answering(served.address, site.domain().as_str())?;
+        let answering = conf.answering(address, name.as_str())?;
         let place = &answering.server.place;
         if site.servers.iter().any(|server| server.place == *place) {
             return None;
         }
         let names = answering.server.names.join(" ");
         Some(match answering.how {
-            look::How::Named => format!("{} (server_name {names})", answering.server.place),
-            look::How::Default => format!(
-                "{}, the default of {}, for no block there has the name",
-                answering.server.place, served.address
-            ),
-            look::How::Perhaps => {
-                format!("perhaps {} (server_name {names})", answering.server.place)
+            look::How::Named => format!("{place} (server_name {names})"),
+            look::How::Default => {
+                format!("{place}, the default of {address}, for no block there has the name")
             }
+            look::How::Perhaps => format!("perhaps {place} (server_name {names})"),
         })
     }
 }
@@ -446,7 +467,7 @@ impl Host for NginxHost {
             .iter_mut()
             .filter(|served| !served.ok && served.sha256.is_some())
         {
-            served.answered_by = self.answered_by(site, served);
+            served.answered_by = self.answers_instead(site, site.domain(), served.address);
         }
         seen
     }

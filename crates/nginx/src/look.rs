@@ -11,6 +11,7 @@
 //! - Memory holds the facts of all vhosts, but the text of one at a time.
 
 mod pattern;
+pub(crate) mod rules;
 mod challenge_path;
 mod gather;
 mod answering;

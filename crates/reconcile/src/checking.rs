@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
-use renewal::challenge::{Probe, Way, listens_on, ways, ways_without_nginx};
+use renewal::challenge::{Probe, Reached, Way, listens_on, ways, ways_without_nginx};
 use renewal::dead_names::Stumbled;
 use renewal::finding::{Finding, FindingName};
 use renewal::policy::Http01Mode;
-use renewal::ports::Preflight as _;
+use renewal::ports::{Authority as _, Preflight as _};
 use renewal::site::{Site, Source};
 
 use crate::answers::Answers;
@@ -16,8 +16,8 @@ use crate::world::World;
 /// What was found out about a site.
 #[derive(Clone, Debug)]
 pub(crate) enum Checked {
-    /// Challenges can be answered by this way: a probe came through.
-    Works(Way),
+    /// Challenges can be answered by this way: a probe came through, at these addresses.
+    Works(Way, Vec<Reached>),
     /// None works yet; the line could be inserted. Holds what the other ways stumbled over.
     NeedsLine(Vec<Finding>),
     /// This way works for the site's domain, and for these names none does.
@@ -62,8 +62,8 @@ pub(crate) async fn check<W: World>(
         }
         // Before the line is in, the probe for it shows at least whether requests arrive.
         match probe(world, answers, site, way, thumbprint).await {
-            Ok(()) if way == Way::InsertStateless => return Checked::Works(Way::Stateless),
-            Ok(()) => return Checked::Works(way),
+            Ok(at) if way == Way::InsertStateless => return Checked::Works(Way::Stateless, at),
+            Ok(at) => return Checked::Works(way, at),
             Err(names) => {
                 // The first way is the one people set up: what stops it is the cause.
                 if stumbled.is_empty() {
@@ -97,7 +97,8 @@ pub(crate) async fn check<W: World>(
     Checked::Hopeless(stumbled)
 }
 
-/// Fetches a probe for every wanted name, as the CA would, with the answer made available by `way`.
+/// Fetches a probe for every wanted name, as the CA would, with the answer made available by `way`; returns where it
+/// came through.
 ///
 /// # Errors
 ///
@@ -108,7 +109,7 @@ pub(crate) async fn probe<W: World>(
     site: &Site,
     way: Way,
     thumbprint: &str,
-) -> Result<(), Vec<Stumbled>> {
+) -> Result<Vec<Reached>, Vec<Stumbled>> {
     // Made before the stream is: a closure inside it would have to work for every lifetime.
     let probes: Vec<_> = site
         .wanted
@@ -126,18 +127,22 @@ pub(crate) async fn probe<W: World>(
             };
             let reached = world.preflight().probe(&probe).await;
             answers.withdraw(world, site, way, &probe.token).await;
-            reached
-                .map(|_| ())
-                .map_err(|findings| (name.clone(), findings))
+            reached.map_err(|findings| (name.clone(), findings))
         })
         .collect();
     let results: Vec<_> = futures_util::stream::iter(probes)
         .buffer_unordered(PROBES_AT_ONCE)
         .collect()
         .await;
-    let stumbled: Vec<Stumbled> = results.into_iter().filter_map(Result::err).collect();
+    let (mut reached, mut stumbled) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(at) => reached.extend(at),
+            Err(name) => stumbled.push(name),
+        }
+    }
     if stumbled.is_empty() {
-        Ok(())
+        Ok(reached)
     } else {
         Err(stumbled)
     }
@@ -147,6 +152,15 @@ pub(crate) async fn probe<W: World>(
 pub(crate) fn all(stumbled: &[Stumbled]) -> Vec<Finding> {
     let findings = stumbled.iter().flat_map(|(_, findings)| findings);
     findings.cloned().collect()
+}
+
+/// Asks whether CAA records forbid the site's names to its CA; nothing when the CA does not say what it is called.
+pub(crate) async fn forbidden<W: World>(world: &W, site: &Site) -> Vec<Finding> {
+    match world.authority().issuer(&site.policy.ca).await {
+        Ok(issuer) => world.preflight().forbidden(&site.wanted, &issuer).await,
+        // The order itself says what is wrong with the CA.
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Makes a token that no CA and no other probe uses.

@@ -4,11 +4,12 @@
 //! server or database is behind them, nor what time it is. So whole years of it run in a simulation.
 //!
 //! [`pass::run`] makes one pass; [`service::serve`] makes passes when something is due, for as long as it is let;
-//! [`by_hand`] serves what a person chose.
+//! [`by_hand`] serves what a person chose; [`rehearsal`] says what would come of an order, without placing one.
 
 pub mod world;
 pub mod pass;
 pub mod by_hand;
+pub mod rehearsal;
 pub mod service;
 pub mod fleet;
 

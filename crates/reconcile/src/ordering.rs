@@ -92,12 +92,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    fn facts<'a>(&self, site: &'a Site, now: Timestamp) -> OrderFacts<'a> {
+    pub(crate) fn facts<'a>(&self, site: &'a Site, now: Timestamp) -> OrderFacts<'a> {
         OrderFacts::of(site, self.replaces.is_some(), self.urgent, now)
     }
 }
 
-fn must_wait(refusal: Refusal) -> Failure {
+pub(crate) fn must_wait(refusal: Refusal) -> Failure {
     let explanation = if refusal.kind.is_own() {
         "a validation failed lately, so the CA is not asked again yet"
     } else {

@@ -4,7 +4,7 @@
 //! repeat is called again after a crash, when nobody knows whether it ran.
 
 pub use self::authority::{
-    Authority, Issued, OrderDesk, OrderFailure, OrderRequest, PresentError, Waiting,
+    Authority, Issued, Issuer, OrderDesk, OrderFailure, OrderRequest, PresentError, Waiting,
 };
 pub use self::clock::Clock;
 pub use self::host::{Change, Host, HostFailure, Known, Look, Seen, Staged, Stamp};

@@ -37,9 +37,10 @@ pub fn of_site(site: &SiteReport) -> Option<Kind> {
         .min_by_key(|kind| kind.exit_code())
 }
 
-fn of_findings(findings: &[Finding]) -> Option<Kind> {
+/// Says who must do something about the findings, if anyone.
+pub(super) fn of_findings<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Option<Kind> {
     let standing = findings
-        .iter()
+        .into_iter()
         .filter(|finding| finding.severity <= Severity::Error);
     let kinds = standing.map(|finding| {
         if passes(finding.name) {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use doctor::examination::{self, Checked, SiteExamined, Verdict};
+use doctor::{Check, Examination};
 use expect_test::expect_file;
 use reconcile::fleet::{Scenario, simulate};
 use renewal::finding::{Finding, FindingName};
@@ -16,6 +18,7 @@ use crate::commands::site_list::rows;
 use crate::commands::site_show::{Portrait, Version};
 use crate::errors::CommandError;
 use crate::output::document::ReportDocument;
+use crate::output::examination::ExaminationDocument;
 use crate::testing::{certificate, now, report, served, site, site_report, time};
 
 #[test]
@@ -44,6 +47,7 @@ fn json_documents() -> String {
     );
     push("site:list", STATES, &list());
     push("site:show", "The fields of `site:list`, and more.", &show());
+    push("site:doctor", VERDICTS, &examined());
     push_by_hand(&mut push);
     push(
         "site:logs",
@@ -182,6 +186,39 @@ fn push_by_hand(push: &mut impl FnMut(&str, &str, &Value)) {
     );
 }
 
+fn examined() -> Value {
+    let checked = |check, status, finding: Option<Finding>, note: Option<&str>| Checked {
+        check,
+        status,
+        finding,
+        note: note.map(str::to_owned),
+    };
+    let failed = Some(challenge_not_found());
+    let seen = Examination {
+        verdict: Verdict::WillFail,
+        host: vec![
+            checked(Check::Nginx, examination::Status::Passed, None, None),
+            checked(
+                Check::Schedule,
+                examination::Status::Skipped,
+                None,
+                Some("there is no systemd, and cron is not asked"),
+            ),
+        ],
+        sites: vec![SiteExamined {
+            domain: crate::testing::name("example.com"),
+            verdict: Verdict::WillFail,
+            checks: vec![checked(
+                Check::Challenge,
+                examination::Status::Failed,
+                failed,
+                None,
+            )],
+        }],
+    };
+    json!(ExaminationDocument::new("site:doctor", &seen))
+}
+
 fn history() -> renewal::ports::HistoryEntry {
     renewal::ports::HistoryEntry {
         at: time("2026-02-01T06:00:00Z"),
@@ -212,6 +249,10 @@ fn challenge_not_found() -> Finding {
 const OUTCOMES: &str = "\
 `outcome` is `issued`, `renewed`, `installed` (by hand), `not-due`, `would-renew` (dry run), `postponed` (with `retry_at`), `skipped` or `failed`.
 `served` says what each address showed after the deployment; `error` is there when no handshake came about.";
+
+const VERDICTS: &str = "\
+`verdict` is `ready`, `at-risk` or `will-fail`. A check that found several things stands there once for each.
+`status` is `passed`, `failed` (something is fatal or broken), `warning` or `skipped`; `note` says why nothing can be said.";
 
 const STATES: &str = "\
 `state` is `valid`, `imported` (only watched), `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.

@@ -17,6 +17,27 @@ pub(crate) fn ids(user: &str, group: Option<&str>) -> Result<(u32, u32), String>
     find(&users, &groups, user, group)
 }
 
+/// Returns the id of `user` and those of all its groups; `None` when there is no such user.
+pub(super) fn with_groups(user: &str) -> Option<(u32, Vec<u32>)> {
+    let (uid, gid) = ids(user, None).ok()?;
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    let mut all = vec![gid];
+    all.extend(memberships(&groups, user));
+    Some((uid, all))
+}
+
+fn memberships(groups: &str, user: &str) -> Vec<u32> {
+    let of_user = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let (gid, members) = (fields.next()?.parse().ok()?, fields.next()?);
+        members
+            .split(',')
+            .any(|member| member == user)
+            .then_some(gid)
+    });
+    of_user.collect()
+}
+
 fn find(users: &str, groups: &str, user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
     let entry = |file: &'_ str, name: &str, field: usize| {
         let line = file
@@ -36,7 +57,13 @@ fn find(users: &str, groups: &str, user: &str, group: Option<&str>) -> Result<(u
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{find, memberships};
+
+    #[test]
+    fn a_user_has_the_groups_that_list_it() {
+        let groups = "www:x:33:\nsites:x:100:a,www-data\nother:x:101:www-data-2\nbad\n";
+        assert_eq!(memberships(groups, "www-data"), [100]);
+    }
 
     #[test]
     fn users_and_groups_are_found_by_their_whole_name() {

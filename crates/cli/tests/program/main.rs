@@ -21,6 +21,7 @@ mod broken_nginx;
 mod certbot;
 mod challenges;
 mod command_line;
+mod doctor;
 mod first_certificate;
 mod hostile_ca;
 mod imported;

@@ -57,9 +57,20 @@ impl Connector {
         }
     }
 
-    /// Fetches `target` from `address`; over at `deadline` whatever happens.
+    /// Fetches `target` from `address` as the CA does; over at `deadline` whatever happens.
     pub(super) async fn get(
         &self,
+        target: &Target,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        self.get_as(CA_AGENT, target, address, deadline).await
+    }
+
+    /// As [`Connector::get`], under another name.
+    pub(super) async fn get_as(
+        &self,
+        agent: &'static str,
         target: &Target,
         address: SocketAddr,
         deadline: Instant,
@@ -67,9 +78,9 @@ impl Connector {
         let stream = self.connect(address, deadline).await?;
         if target.tls {
             let stream = self.agree(target, stream, deadline).await?;
-            self.exchange(target, stream, deadline).await
+            self.exchange((agent, target), stream, deadline).await
         } else {
-            self.exchange(target, stream, deadline).await
+            self.exchange((agent, target), stream, deadline).await
         }
     }
 
@@ -107,19 +118,19 @@ impl Connector {
 
     async fn exchange(
         &self,
-        target: &Target,
+        request: (&'static str, &Target),
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let at = Stage::Answer;
-        within(self.patience.answer, deadline, at, ask(target, stream))
+        within(self.patience.answer, deadline, at, ask(request, stream))
             .await?
             .map_err(|error| Failure(at, of_hyper(&error)))
     }
 }
 
 async fn ask(
-    target: &Target,
+    (agent, target): (&'static str, &Target),
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<Reply, hyper::Error> {
     let (mut sender, connection) = http1::Builder::new()
@@ -130,7 +141,7 @@ async fn ask(
     let reply = async {
         let request = Request::get(target.path.as_str())
             .header(header::HOST, target.authority())
-            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::USER_AGENT, agent)
             .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close")
             .body(Empty::new())
@@ -278,7 +289,7 @@ impl ServerCertVerifier for NotVerified {
 }
 
 /// Let's Encrypt's own, for rules that look at it.
-const USER_AGENT: &str =
+pub(super) const CA_AGENT: &str =
     "Mozilla/5.0 (compatible; Let's Encrypt validation server; +https://www.letsencrypt.org)";
 
 /// A head that is longer is no answer to a challenge.

@@ -13,7 +13,7 @@ use crate::dns::{Resolution, Trouble};
 use crate::excerpt::excerpt;
 
 /// Explains why a name has no address that a CA would use.
-pub(super) fn without_address(
+pub(crate) fn without_address(
     name: &renewal::name::Name,
     resolution: &Resolution,
     left_out: &[IpAddr],

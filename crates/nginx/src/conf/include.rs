@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use renewal::site::Place;
+use rustix::io::Errno;
 
 use super::error::{MAX_DEPTH, SyntaxError};
 use super::glob;
@@ -247,7 +248,7 @@ impl<'r> Walk<'r> {
         let read = self.reader.read(&path, &mut source);
         read.map_err(|cause| Trouble::Unreadable {
             from: from.map(|(file, directive)| file.place(directive)),
-            dangling: cause.kind() == io::ErrorKind::NotFound && self.reader.exists(&path),
+            dangling: leads_nowhere(&cause) && self.reader.exists(&path),
             file: path.clone(),
             cause,
         })?;
@@ -274,6 +275,12 @@ impl File {
             line: directive.line(),
         }
     }
+}
+
+/// Says whether the end of the way is missing, or the way goes round in a circle.
+fn leads_nowhere(cause: &io::Error) -> bool {
+    let is_loop = Errno::from_io_error(cause) == Some(Errno::LOOP);
+    cause.kind() == io::ErrorKind::NotFound || is_loop
 }
 
 fn seen_from(from: Option<&Place>) -> String {

@@ -311,7 +311,7 @@ impl Folder {
 }
 
 /// Splits what nginx also accepts: a modifier without a space before the pattern.
-fn split_modifier(joined: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_modifier(joined: &[u8]) -> (&[u8], &[u8]) {
     let length = match joined {
         [b'=', ..] => 1,
         [b'^', b'~', ..] | [b'~', b'*', ..] => 2,

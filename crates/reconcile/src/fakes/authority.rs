@@ -11,7 +11,7 @@ use renewal::ledger::LimitKind;
 use renewal::name::Name;
 use renewal::policy::Ca;
 use renewal::ports::{
-    Authority, Clock as _, Issued, OrderDesk, OrderFailure, OrderRequest, Waiting,
+    Authority, Clock as _, Issued, Issuer, OrderDesk, OrderFailure, OrderRequest, Waiting,
 };
 use renewal::retry::Blame;
 use renewal::secret::Secret;
@@ -128,6 +128,10 @@ fn failure(blame: Blame, name: FindingName, text: &str) -> OrderFailure {
 impl Authority for FakeAuthority {
     async fn thumbprint(&self, _ca: &Ca) -> Result<String, OrderFailure> {
         Ok("thumbprint".into())
+    }
+
+    async fn issuer(&self, _: &Ca) -> Result<Issuer, OrderFailure> {
+        Ok(Issuer::default())
     }
 
     async fn order<D: OrderDesk>(

@@ -16,7 +16,7 @@ use renewal::names::Names;
 use renewal::panel::{OnPanel, PemPair};
 use renewal::policy::{Http01Mode, Policy};
 use renewal::ports::{
-    Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged,
+    Change, Host, HostFailure, Issued, Issuer, Known, Look, Preflight, PresentError, Staged,
 };
 use renewal::report::Served;
 use renewal::secret::Secret;
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) lines: BTreeSet<String>,
     /// Sites whose vhost serves no challenge file.
     pub(crate) without_folder: BTreeSet<String>,
+    /// Names that CAA records keep from every CA.
+    pub(crate) forbidden: BTreeSet<String>,
     /// Sites that no probe reaches, by any way.
     pub(crate) unreachable: BTreeSet<String>,
     /// Sites whose switch makes nginx refuse its configuration.
@@ -438,6 +440,14 @@ impl Preflight for FakeHost {
             FindingName::ChallengeNotFound,
             format!("{name} answers 404"),
         )])
+    }
+
+    async fn forbidden(&self, names: &Names, _: &Issuer) -> Vec<Finding> {
+        let forbidden = lock(&self.state).forbidden.clone();
+        let hit = names.iter().find(|name| forbidden.contains(name.as_str()));
+        let finding =
+            |name: &Name| Finding::new(FindingName::CaaForbids, format!("not for {name}"));
+        hit.map(finding).into_iter().collect()
     }
 }
 

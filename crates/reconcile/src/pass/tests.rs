@@ -309,6 +309,30 @@ async fn a_line_is_inserted_where_nothing_else_works_and_taken_out_where_it_does
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_that_caa_records_forbid_are_neither_ordered_nor_given_a_line() {
+    let world = FakeWorld::new(&["a.test/10", "b.test/10"]);
+    world.host.change(|state| {
+        state.without_folder.insert("b.test".to_owned());
+        state
+            .forbidden
+            .extend(["a.test".to_owned(), "b.test".to_owned()]);
+    });
+    check(
+        &world,
+        &all(),
+        expect![[r#"
+        a.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
+            caa-forbids: not for a.test
+        b.test: failed (a third of its life is left), serves 1, retry at 2026-02-01T00:00:00Z
+            caa-forbids: not for b.test
+        0 orders, 0 tests, 0 reloads
+    "#]],
+    )
+    .await;
+    assert!(lock(&world.host.state).lines.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_ca_is_asked_again_when_it_said_and_not_before() {
     let world = FakeWorld::new(&["a.test/10"]);
     world

@@ -193,6 +193,10 @@ impl Authority for SimulatedAuthority {
         Ok(THUMBPRINT.to_owned())
     }
 
+    async fn issuer(&self, _: &Ca) -> Result<renewal::ports::Issuer, OrderFailure> {
+        Ok(renewal::ports::Issuer::default())
+    }
+
     async fn order<D: OrderDesk>(
         &self,
         request: &OrderRequest,

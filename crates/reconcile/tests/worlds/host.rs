@@ -445,6 +445,14 @@ impl Preflight for SimulatedHost {
         let text = format!("{} answers 404", probe.name);
         Err(vec![Finding::new(FindingName::ChallengeNotFound, text)])
     }
+
+    async fn forbidden(
+        &self,
+        _: &renewal::names::Names,
+        _: &renewal::ports::Issuer,
+    ) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 impl Truth {

@@ -17,6 +17,9 @@ pub trait Authority: Send + Sync {
     /// Returns the thumbprint (RFC 7638) of our account's key at `ca`; makes the account on first use.
     fn thumbprint(&self, ca: &Ca) -> impl Future<Output = Result<String, OrderFailure>> + Send;
 
+    /// Returns by which names CAA records would let `ca` and our account there issue; nothing when the CA does not say.
+    fn issuer(&self, ca: &Ca) -> impl Future<Output = Result<Issuer, OrderFailure>> + Send;
+
     /// Obtains a certificate; takes up the order at `request.resume` where there is one.
     ///
     /// MUST tell the desk the order's URL before anything else is asked of the CA, and MUST NOT place a
@@ -41,6 +44,15 @@ pub trait Authority: Send + Sync {
         ca: &Ca,
         id: &CertificateId,
     ) -> impl Future<Output = Result<Option<Answer>, OrderFailure>> + Send;
+}
+
+/// Who would issue, as CAA records name them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Issuer {
+    /// The names of the CA (RFC 8659 section 4.2); none when it does not say.
+    pub identities: Vec<String>,
+    /// The URL of our account (RFC 8657 section 3); `None` when there is none yet.
+    pub account: Option<String>,
 }
 
 /// A certificate to obtain.

@@ -2,6 +2,8 @@
 
 use crate::challenge::{Probe, Reached};
 use crate::finding::Finding;
+use crate::names::Names;
+use crate::ports::Issuer;
 
 /// Looks at a name as the CA would.
 pub trait Preflight: Send + Sync {
@@ -15,4 +17,12 @@ pub trait Preflight: Send + Sync {
         &self,
         probe: &Probe,
     ) -> impl Future<Output = Result<Vec<Reached>, Vec<Finding>>> + Send;
+
+    /// Asks DNS whether CAA records let the issuer have the names (RFC 8659); returns what forbids it, and nothing
+    /// that this host merely could not find out.
+    fn forbidden(
+        &self,
+        names: &Names,
+        issuer: &Issuer,
+    ) -> impl Future<Output = Vec<Finding>> + Send;
 }

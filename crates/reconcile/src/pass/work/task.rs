@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use renewal::challenge::Way;
 use renewal::dead_names::{Narrowed, Stumbled, leave_out};
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::Due;
 use super::lines::Need;
-use crate::checking::{Checked, Possible, all, check, probe};
+use crate::checking::{Checked, Possible, all, check, forbidden, probe};
 use crate::ordering::{Books, Terms, order, prepare, stage, told};
 use crate::tally::Failure;
 use crate::turns::{Turn, Turns};
@@ -175,24 +176,39 @@ impl<W: World> Task<W> {
         } else {
             Possible::WithoutNginx
         };
-        match check(
-            &*self.world,
-            &self.books.answers,
-            site,
-            &thumbprint,
-            possible,
-        )
-        .await
-        {
-            Checked::Works(way) => Ok(Found::whole(way, site)),
-            Checked::Partly(way, stumbled) => self
-                .without(site, way, &stumbled)
-                .ok_or_else(|| Progress::Failed(not_reachable(all(&stumbled)))),
+        let (world, answers) = (&*self.world, &self.books.answers);
+        let checks = check(world, answers, site, &thumbprint, possible);
+        let (checked, refused) = join(checks, forbidden(world, site)).await;
+        match checked {
+            // Neither an order nor an edit is worth while for names that the CA must refuse.
+            Checked::Works(..) | Checked::NeedsLine(_) if !refused.is_empty() => {
+                Err(Progress::Failed(not_reachable(refused)))
+            }
+            Checked::Works(way, _) => Ok(Found::whole(way, site)),
+            Checked::Partly(way, stumbled) => self.partly(site, way, &stumbled).await,
             Checked::NeedsLine(stumbled) => Err(Progress::NeedsLine(Need {
                 thumbprint,
                 stumbled,
             })),
             Checked::Hopeless(findings) => Err(Progress::Failed(not_reachable(findings))),
+        }
+    }
+
+    /// Goes on without the names that do not come through, if the CA may issue for the others.
+    async fn partly(
+        &self,
+        site: &Site,
+        way: Way,
+        stumbled: &[Stumbled],
+    ) -> Result<Found, Progress> {
+        let Some(found) = self.without(site, way, stumbled) else {
+            return Err(Progress::Failed(not_reachable(all(stumbled))));
+        };
+        let refused = forbidden(&*self.world, &found.site).await;
+        if refused.is_empty() {
+            Ok(found)
+        } else {
+            Err(Progress::Failed(not_reachable(refused)))
         }
     }
 
