@@ -1,7 +1,7 @@
 //! A year of a fleet in seconds: would these rules ever let a certificate expire, or burn a limit?
 //!
 //! The rules of `renewal` decide (when a certificate is due, what the ledger allows, when to try again); a CA that
-//! was written without them ([`ca`](self::ca)) judges. Sites come, break in changing ways and heal; the CA revokes a
+//! was written without them (`ca`) judges. Sites come, break in changing ways and heal; the CA revokes a
 //! third of all certificates at once, and is gone for five days. Everything comes from one seed, so the same seed
 //! gives the same year.
 //!

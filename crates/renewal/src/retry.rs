@@ -94,7 +94,7 @@ impl Attempts {
 
     /// Takes in that the CA has paused a name of the site until a person lifts that.
     ///
-    /// No moment is waited for: asking sooner earns the same refusal. After [`AFTER_PAUSE`] it may have been lifted
+    /// No moment is waited for: asking sooner earns the same refusal. After a week it may have been lifted
     /// without our being told.
     #[must_use]
     pub fn paused(before: Option<&Self>, cause: String, now: Timestamp) -> Self {
