@@ -202,7 +202,13 @@ impl Seen {
             before: &before,
             after: after.as_ref().unwrap_or(&before),
         };
-        if let Some(finding) = telling::tell(world, reports, &times).await? {
+        // Elsewhere there is nobody to tell.
+        let on_panel = self.sites.iter().filter(|site| site.panel.site().is_some());
+        let domains: HashSet<&Name> = on_panel.map(|site| site.domain()).collect();
+        let concerned = reports
+            .iter()
+            .filter(|report| domains.contains(report.domain()));
+        if let Some(finding) = telling::tell(world, concerned, &times).await? {
             self.found(finding);
         }
         Ok(after.unwrap_or(before))

@@ -22,10 +22,10 @@ pub(crate) struct Times<'a> {
     pub(crate) after: &'a HashMap<Name, Remembered>,
 }
 
-/// Tells the panel's users what is new; returns what stood in the way.
+/// Tells the panel's users what is new of its sites; returns what stood in the way.
 pub(crate) async fn tell<W: World>(
     world: &W,
-    reports: &[SiteReport],
+    reports: impl Iterator<Item = &SiteReport>,
     times: &Times<'_>,
 ) -> Result<Option<Finding>, MemoryFailure> {
     let mut news: Vec<(&Name, Notice)> = Vec::new();

@@ -179,3 +179,16 @@ async fn what_works_at_the_first_try_is_not_told() {
     let _ = pass(&world, &all()).await;
     assert_eq!(subjects(&world), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_no_panel_is_nobody_is_told_and_nothing_says_so() {
+    let world = FakeWorld::new(&["a.test/10"]);
+    world
+        .host
+        .change(|state| state.unreachable.insert("a.test".to_owned()));
+    let _ = pass(&world, &all()).await;
+    let history = world.memory.history(None, 10).unwrap();
+    let happened: Vec<&str> = history.iter().map(|entry| &*entry.what).collect();
+    assert_eq!(happened, ["failed"]);
+    assert_eq!(subjects(&world), [""; 0]);
+}
