@@ -11,11 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::OnPanel;
 use renewal::plan::{Action, Remembered, Wish, plan};
-use renewal::policy::Policy;
 use renewal::retry::{Attempts, Blame};
-use renewal::site::{Current, Server, Site, Source};
+use renewal::site::{Current, Server, Site};
 use renewal::suggestion::{Answer, Suggestion};
 use renewal::window::Window;
 
@@ -102,8 +100,6 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
     let lineage = domain.as_str().to_owned();
     let path = format!("/etc/letsencrypt/live/{lineage}/fullchain.pem").into();
     let site = Site {
-        wanted: Names::from(domain),
-        source: Source::Nginx,
         servers: vec![Server::default().into()],
         current: Some(Current {
             certificate: certificate.into(),
@@ -111,12 +107,7 @@ fn lineage(index: usize, now: Timestamp) -> (Site, Remembered) {
             version: Some(1),
             key_fits: true,
         }),
-        lineage,
-        undeployed: None,
-        panel: OnPanel::No,
-        choice: None,
-        policy: Policy::default(),
-        findings: Vec::new(),
+        ..Site::new(Names::from(domain))
     };
     (site, remembered(index, &id, end - days(30), now))
 }

@@ -4,10 +4,8 @@ use jiff::Timestamp;
 use renewal::certificate::{Certificate, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::OnPanel;
-use renewal::policy::Policy;
 use renewal::report::{Outcome, Report, Served, SiteReport};
-use renewal::site::{Current, Listen, Place, Server, Site, Source};
+use renewal::site::{Current, Listen, Place, Server, Site};
 use renewal::window::Window;
 
 /// The moment at which all tests play.
@@ -71,16 +69,9 @@ pub(crate) fn site(wanted: &str, end: Option<&str>) -> Site {
         key_fits: true,
     });
     Site {
-        wanted,
-        source: Source::Nginx,
         servers: vec![server.into()],
         current,
-        lineage: domain,
-        undeployed: None,
-        panel: OnPanel::No,
-        choice: None,
-        policy: Policy::default(),
-        findings: Vec::new(),
+        ..Site::new(wanted)
     }
 }
 

@@ -9,10 +9,8 @@ use rcgen::{
 use renewal::certificate::Certificate;
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::OnPanel;
-use renewal::policy::Policy;
 use renewal::secret::Secret;
-use renewal::site::{Current, Server, Site, Source};
+use renewal::site::{Current, Server, Site};
 
 /// A CA with a root and an intermediate.
 pub(crate) struct Ca {
@@ -73,16 +71,8 @@ pub(crate) fn self_signed(names: &[&str]) -> Made {
 pub(crate) fn site(names: &[&str]) -> Site {
     let wanted = Names::new(names.iter().map(|name| Name::parse(name).unwrap())).unwrap();
     Site {
-        lineage: wanted.domain().to_string(),
-        wanted,
-        source: Source::Nginx,
         servers: vec![Server::default().into()],
-        current: None,
-        undeployed: None,
-        panel: OnPanel::No,
-        choice: None,
-        policy: Policy::default(),
-        findings: Vec::new(),
+        ..Site::new(wanted)
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
     use crate::name::Name;
     use crate::names::Names;
     use crate::policy::{Ca, Policy};
-    use crate::site::{Current, Site, Source};
+    use crate::site::{Current, Site};
     use crate::window::Window;
     use expect_test::{Expect, expect};
 
@@ -259,21 +259,13 @@ mod tests {
             self_signed: false,
         };
         Site {
-            wanted: Names::from(name(domain)),
-            source: Source::Nginx,
-            servers: Vec::new(),
             current: Some(Current {
                 certificate: certificate.into(),
                 path: format!("/live/{domain}/fullchain.pem").into(),
                 version: Some(1),
                 key_fits: true,
             }),
-            lineage: domain.into(),
-            undeployed: None,
-            panel: crate::panel::OnPanel::No,
-            choice: None,
-            policy: Policy::default(),
-            findings: Vec::new(),
+            ..Site::new(Names::from(name(domain)))
         }
     }
 

@@ -88,8 +88,8 @@ mod tests {
     use crate::choice::{Choice, How};
     use crate::name::Name;
     use crate::names::Names;
-    use crate::policy::Policy;
-    use crate::site::{Current, Site, Source};
+
+    use crate::site::{Current, Site};
     use crate::window::Window;
     use expect_test::{Expect, expect};
     use jiff::Timestamp;
@@ -114,26 +114,19 @@ mod tests {
             self_signed: false,
         };
         let site = Site {
-            wanted: Names::from(name),
-            source: Source::Nginx,
-            servers: Vec::new(),
             current: Some(Current {
                 certificate: certificate.into(),
                 path: "/live/a.test/fullchain.pem".into(),
                 version: Some(1),
                 key_fits: true,
             }),
-            lineage: "a.test".into(),
-            undeployed: None,
-            panel: crate::panel::OnPanel::No,
             choice: Some(Choice {
                 how,
                 leaf,
                 at: moment(start),
                 newest: 1,
             }),
-            policy: Policy::default(),
-            findings: Vec::new(),
+            ..Site::new(Names::from(name))
         };
         let told = warning(&site, moment(today)).map_or("nothing".to_owned(), |finding| {
             format!("{} {}", finding.severity.as_str(), finding.name)

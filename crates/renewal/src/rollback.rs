@@ -207,8 +207,8 @@ mod tests {
     use crate::certificate::{Certificate, Fingerprint};
     use crate::name::Name;
     use crate::names::Names;
-    use crate::policy::Policy;
-    use crate::site::{Current, Site, Source};
+
+    use crate::site::{Current, Site};
     use crate::window::Window;
     use expect_test::{Expect, expect};
     use std::sync::Arc;
@@ -252,21 +252,13 @@ mod tests {
         let versions: Vec<Version> = lines.iter().map(|line| version(line)).collect();
         let served = versions.last().unwrap();
         let site = Site {
-            wanted: Names::from(Name::parse("a.test").unwrap()),
-            source: Source::Nginx,
-            servers: Vec::new(),
             current: served.state.as_ref().ok().map(|facts| Current {
                 certificate: Arc::clone(&facts.certificate),
                 path: "/live/a.test/fullchain.pem".into(),
                 version: Some(served.number),
                 key_fits: true,
             }),
-            lineage: "a.test".into(),
-            undeployed: None,
-            panel: crate::panel::OnPanel::No,
-            choice: None,
-            policy: Policy::default(),
-            findings: Vec::new(),
+            ..Site::new(Names::from(Name::parse("a.test").unwrap()))
         };
         let chosen = choose(
             &versions,

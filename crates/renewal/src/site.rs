@@ -40,6 +40,23 @@ pub struct Site {
 }
 
 impl Site {
+    /// Returns a site of nginx's with these names, of which nothing else is known. Its lineage is called after it.
+    #[must_use]
+    pub fn new(wanted: Names) -> Self {
+        Self {
+            lineage: wanted.domain().to_string(),
+            wanted,
+            source: Source::Nginx,
+            servers: Vec::new(),
+            current: None,
+            undeployed: None,
+            panel: OnPanel::No,
+            choice: None,
+            policy: Policy::default(),
+            findings: Vec::new(),
+        }
+    }
+
     /// Returns the name the site is called by.
     #[must_use]
     pub fn domain(&self) -> &Name {

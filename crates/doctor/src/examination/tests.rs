@@ -10,8 +10,7 @@ use crate::observation::Observation;
 use expect_test::{Expect, expect};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
-use renewal::policy::Policy;
-use renewal::site::{Server, Site, Source};
+use renewal::site::{Server, Site};
 
 /// Eyes that see what was recorded; all is well with the rest.
 #[derive(Default)]
@@ -41,16 +40,8 @@ impl Eyes for Recorded {
 
 fn site(domain: &str) -> Site {
     Site {
-        wanted: Name::parse(domain).unwrap().into(),
-        source: Source::Nginx,
         servers: vec![Arc::new(Server::default())],
-        current: None,
-        lineage: domain.to_owned(),
-        undeployed: None,
-        choice: None,
-        panel: renewal::panel::OnPanel::default(),
-        policy: Policy::default(),
-        findings: Vec::new(),
+        ..Site::new(Name::parse(domain).unwrap().into())
     }
 }
 

@@ -13,14 +13,14 @@ use renewal::deployment::{LinkSwitch, Switch};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::{OnPanel, PemPair};
+use renewal::panel::PemPair;
 use renewal::policy::{Http01Mode, Policy};
 use renewal::ports::{
     Change, Host, HostFailure, Issued, Issuer, Known, Look, Preflight, PresentError, Staged,
 };
 use renewal::report::Served;
 use renewal::secret::Secret;
-use renewal::site::{ChallengeFolder, Current, Listen, Place, Server, Site, Source, Undeployed};
+use renewal::site::{ChallengeFolder, Current, Listen, Place, Server, Site, Undeployed};
 use renewal::window::Window;
 
 use super::authority::read_chain;
@@ -142,8 +142,6 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
     let newest = lineage.versions.last_key_value();
     let undeployed = newest.filter(|(version, _)| Some(**version) > lineage.linked);
     Site {
-        wanted: Names::from(Name::parse(domain).unwrap()),
-        source: Source::Nginx,
         servers: vec![Arc::new(Server {
             place: Place {
                 file: format!("/etc/nginx/{domain}.conf").into(),
@@ -168,13 +166,11 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             version: Some(version),
             key_fits: true,
         }),
-        lineage: domain.to_owned(),
         undeployed: undeployed.map(|(version, one)| Undeployed {
             certificate: one.clone().into(),
             path: format!("/live/{domain}/fullchain.pem").into(),
             version: *version,
         }),
-        panel: OnPanel::No,
         choice: lineage.linked.and_then(|version| {
             let leaf = lineage.versions[&version].sha256;
             state.decided.get(domain)?.choice(leaf).copied()
@@ -183,7 +179,7 @@ fn site(domain: &str, lineage: &Lineage, state: &State) -> Site {
             http01: state.http01,
             ..Policy::default()
         },
-        findings: Vec::new(),
+        ..Site::new(Names::from(Name::parse(domain).unwrap()))
     }
 }
 

@@ -12,14 +12,14 @@ use renewal::deployment::{LinkSwitch, Switch};
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::{OnPanel, PemPair};
+use renewal::panel::PemPair;
 use renewal::policy::{DeadNames, Policy};
 use renewal::ports::{
     Change, Host, HostFailure, Issued, Known, Look, Preflight, PresentError, Staged,
 };
 use renewal::report::Served;
 use renewal::secret::Secret;
-use renewal::site::{ChallengeFolder, Current, Listen, Place, Server, Site, Source, Undeployed};
+use renewal::site::{ChallengeFolder, Current, Listen, Place, Server, Site, Undeployed};
 use renewal::window::Window;
 
 use crate::world::ports::SimulatedClock;
@@ -60,8 +60,6 @@ fn site(number: u32, vhost: &Vhost) -> Site {
     let path: std::path::PathBuf = format!("/live/lineage{number}/fullchain.pem").into();
     let root = ChallengeFolder::Root(format!("/srv/{number}").into());
     Site {
-        wanted: Names::new(parsed).unwrap(),
-        source: Source::Nginx,
         servers: vec![Arc::new(Server {
             place: Place {
                 file: format!("/etc/nginx/{number}.conf").into(),
@@ -85,15 +83,13 @@ fn site(number: u32, vhost: &Vhost) -> Site {
             path,
             version: *version,
         }),
-        panel: OnPanel::No,
-        choice: None,
         policy: Policy {
             listed: true,
             // Which names are left out is judged elsewhere.
             dead_names: DeadNames::Fail,
             ..Policy::default()
         },
-        findings: Vec::new(),
+        ..Site::new(Names::new(parsed).unwrap())
     }
 }
 

@@ -367,8 +367,8 @@ fn a_restart_forgets_nothing() {
 #[test]
 fn a_renewal_is_the_same_set_within_120_days() {
     use crate::certificate::{Certificate, Fingerprint};
-    use crate::policy::Policy;
-    use crate::site::{Current, Site, Source};
+
+    use crate::site::{Current, Site};
     use crate::window::Window;
 
     let facts = |wanted: &str, issued_days_ago: i64, self_signed: bool| {
@@ -385,9 +385,6 @@ fn a_renewal_is_the_same_set_within_120_days() {
                 .collect()
         };
         let site = Site {
-            wanted: Names::new(parse(wanted)).unwrap(),
-            source: Source::Nginx,
-            servers: Vec::new(),
             current: Some(Current {
                 certificate: std::sync::Arc::new(Certificate {
                     names: parse("b.test a.test"),
@@ -402,12 +399,7 @@ fn a_renewal_is_the_same_set_within_120_days() {
                 version: Some(1),
                 key_fits: true,
             }),
-            lineage: "a.test".into(),
-            undeployed: None,
-            panel: crate::panel::OnPanel::No,
-            choice: None,
-            policy: Policy::default(),
-            findings: Vec::new(),
+            ..Site::new(Names::new(parse(wanted)).unwrap())
         };
         OrderFacts::of(&site, false, false, now).same_set
     };

@@ -6,8 +6,7 @@ use crate::certificate::{Certificate, Fingerprint};
 use crate::name::Name;
 use crate::names::Names;
 use crate::panel::{OnPanel, PanelSite, Projection, Row, RowKind};
-use crate::policy::Policy;
-use crate::site::{Current, Listen, Pair, Place, Server, Site, Source};
+use crate::site::{Current, Listen, Pair, Place, Server, Site};
 use crate::window::Window;
 
 /// The moment at which the tests ask.
@@ -45,17 +44,12 @@ pub(crate) fn site(domain: &str, file: &str) -> Site {
         }),
         ..Server::default()
     };
+    let wanted = Names::from(entry.domain.clone());
     Site {
-        wanted: Names::from(entry.domain.clone()),
-        source: Source::Nginx,
         servers: vec![server.into()],
         current,
-        lineage: domain.to_owned(),
-        undeployed: None,
         panel: OnPanel::Yes(Arc::new(entry)),
-        choice: None,
-        policy: Policy::default(),
-        findings: Vec::new(),
+        ..Site::new(wanted)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::panel::OnPanel;
 use crate::plan::{Action, Remembered, Wish, plan};
 use crate::policy::{Ca, Policy};
 use crate::retry::{Attempts, Blame};
-use crate::site::{Current, Site, Source, Undeployed};
+use crate::site::{Current, Site, Undeployed};
 use crate::suggestion::{Answer, Suggestion};
 use crate::window::Window;
 
@@ -86,17 +86,12 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
         }
     });
     let site = Site {
-        wanted: Names::from(domain.clone()),
-        source: Source::Nginx,
-        servers: Vec::new(),
         current,
-        lineage: domain.to_string(),
         undeployed: note(notes, "undeployed").map(|days| Undeployed {
             certificate: certificate(days).into(),
             path: "/live/x/fullchain.pem".into(),
             version: 2,
         }),
-        panel: OnPanel::No,
         choice: note(notes, "imported")
             .map(|day| chosen(How::Imported, day))
             .or_else(|| note(notes, "rolled back").map(|day| chosen(How::RolledBack, day))),
@@ -109,7 +104,7 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
             },
             ..Policy::default()
         },
-        findings: Vec::new(),
+        ..Site::new(Names::from(domain.clone()))
     };
     (site, remembered(notes, now))
 }

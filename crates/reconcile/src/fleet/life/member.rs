@@ -6,10 +6,8 @@ use jiff::Timestamp;
 use renewal::certificate::{Certificate, CertificateId, Fingerprint};
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::panel::OnPanel;
 use renewal::plan::Remembered;
-use renewal::policy::Policy;
-use renewal::site::{Current, Site, Source, Undeployed};
+use renewal::site::{Current, Site, Undeployed};
 use renewal::window::Window;
 
 use crate::fleet::dice::Dice;
@@ -54,16 +52,7 @@ impl Member {
         let troubles_dice = Dice::new(scenario.seed ^ TROUBLES, u64::from(number));
         Self {
             site: Site {
-                wanted,
-                source: Source::Nginx,
-                servers: Vec::new(),
-                current: None,
-                lineage: domain,
-                undeployed: None,
-                panel: OnPanel::No,
-                choice: None,
-                policy: Policy::default(),
-                findings: Vec::new(),
+                ..Site::new(wanted)
             },
             names,
             remembered: Remembered::default(),
