@@ -78,6 +78,7 @@ pub fn judge(seen: &AddressesSeen) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{AddressesSeen, judge};
+    use crate::testing::told;
     use expect_test::{Expect, expect};
 
     /// Judges what was recorded of the name www.example.com.
@@ -86,11 +87,7 @@ mod tests {
             r#"{{"names": [{{"name": "www.example.com", "v4": {v4}, "v6": {v6}, "servers": "192.0.2.53"}}], "private_ca": false, "all_or_nothing": true}}"#
         );
         let seen: AddressesSeen = serde_json::from_str(&recorded).unwrap();
-        let shown: Vec<String> = judge(&seen)
-            .iter()
-            .map(|finding| format!("{}: {}", finding.name, finding.detail))
-            .collect();
-        expect.assert_eq(&shown.join("\n"));
+        expect.assert_eq(&told(&judge(&seen)));
     }
 
     #[test]

@@ -189,6 +189,7 @@ const OURSELVES: &str = "clpctl";
 #[cfg(test)]
 mod tests {
     use super::{Listener, PortSeen, judge, listeners, listening};
+    use crate::testing::told;
     use expect_test::{Expect, expect};
     use std::path::Path;
 
@@ -205,10 +206,7 @@ mod tests {
             listeners: Some(holders.iter().map(listener).collect()),
         };
         let shown = match judge(&seen) {
-            Ok(findings) => findings
-                .iter()
-                .map(|finding| format!("{}: {}", finding.name, finding.detail))
-                .collect(),
+            Ok(findings) => told(&findings),
             Err(why) => format!("skipped: {why}"),
         };
         expect.assert_eq(&shown);

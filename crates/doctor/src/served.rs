@@ -69,16 +69,13 @@ pub fn judge(seen: &ServedSeen) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{ServedSeen, judge};
+    use crate::testing::told;
     use expect_test::{Expect, expect};
 
     fn check(addresses: &str, expect: Expect) {
         let recorded = format!(r#"{{"domain": "a.test", "addresses": [{addresses}]}}"#);
         let seen: ServedSeen = serde_json::from_str(&recorded).unwrap();
-        let shown: Vec<String> = judge(&seen)
-            .iter()
-            .map(|finding| format!("{}: {}", finding.name, finding.detail))
-            .collect();
-        expect.assert_eq(&shown.join("\n"));
+        expect.assert_eq(&told(&judge(&seen)));
     }
 
     #[test]

@@ -60,7 +60,9 @@ pub fn to_text(examination: &Examination, width: Option<usize>) -> String {
     let mut out = headline(examination);
     push_part(&mut out, "this host", None, &examination.host, width);
     let (ready, rest): (Vec<_>, Vec<_>) = examination.sites.iter().partition(|site| is_well(site));
-    for site in &rest {
+    // One site is told in full, many only where there is something to tell.
+    let is_alone = ready.len() == 1 && rest.is_empty();
+    for site in if is_alone { &ready } else { &rest } {
         push_part(
             &mut out,
             site.domain.as_str(),
@@ -69,16 +71,7 @@ pub fn to_text(examination: &Examination, width: Option<usize>) -> String {
             width,
         );
     }
-    // One site is told in full, many only where there is something to tell.
-    if let ([site], true) = (&ready[..], rest.is_empty()) {
-        push_part(
-            &mut out,
-            site.domain.as_str(),
-            Some(site.verdict),
-            &site.checks,
-            width,
-        );
-    } else if !ready.is_empty() {
+    if !is_alone && !ready.is_empty() {
         let names: Vec<&str> = ready
             .iter()
             .take(NAMES_SHOWN)

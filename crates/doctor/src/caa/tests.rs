@@ -2,6 +2,7 @@
 
 use super::{CaaSeen, Climb, Level, judge};
 use crate::dns::{CaaRecord, Trouble};
+use crate::testing::weighed;
 use expect_test::{Expect, expect};
 use renewal::name::Name;
 
@@ -58,19 +59,8 @@ fn check_name(name: &str, recorded: &str, expect: Expect) {
         }],
     };
     let recorded = serde_json::to_string(&seen).unwrap();
-    let shown: Vec<String> = judge(&serde_json::from_str(&recorded).unwrap())
-        .unwrap()
-        .iter()
-        .map(|finding| {
-            format!(
-                "{} {}: {}",
-                finding.name,
-                finding.severity.as_str(),
-                finding.detail
-            )
-        })
-        .collect();
-    expect.assert_eq(&shown.join("\n"));
+    let findings = judge(&serde_json::from_str(&recorded).unwrap()).unwrap();
+    expect.assert_eq(&weighed(&findings));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is the cause behind a recorded probe?
 
 use super::{WayInSeen, judge};
+use crate::testing::weighed;
 use expect_test::{Expect, expect};
 
 /// Judges a probe of a.test on the host 1.1.1.1; `rest` is JSON: `end`, `compared` and `rules`.
@@ -16,19 +17,7 @@ fn check(leads: &str, rest: &str, expect: Expect) {
         addresses.join(",")
     );
     let seen: WayInSeen = serde_json::from_str(&recorded).unwrap();
-    let shown: Vec<String> = judge(&seen)
-        .iter()
-        .map(|finding| {
-            assert!(!finding.fix.is_empty());
-            format!(
-                "{} {}: {}",
-                finding.name,
-                finding.severity.as_str(),
-                finding.detail
-            )
-        })
-        .collect();
-    expect.assert_eq(&shown.join("\n"));
+    expect.assert_eq(&weighed(&judge(&seen)));
 }
 
 fn failed(name: &str, detail: &str) -> String {
