@@ -100,10 +100,13 @@ impl Chain {
             .repeated(&certificates)
             .or_else(|| links.find_map(|(issued, issuer)| link_fault(issued, issuer)))
             .or_else(|| path_length_fault(&certificates));
-        if broken.is_some() || certificates.len() > 1 || self.leaf.self_signed {
+        if broken.is_some() || certificates.len() > 1 {
             return broken;
         }
         let leaf = &certificates[0];
+        if self.leaf.self_signed {
+            return signature_fault(leaf, leaf);
+        }
         let known = roots.iter().filter_map(|root| facts::parse(root).ok());
         let rooted = known
             .into_iter()
@@ -199,11 +202,16 @@ fn link_fault(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Opt
     if !issuer.is_ca() || !may_sign(issuer) {
         return Some(format!("“{name}” is not the certificate of a CA"));
     }
+    signature_fault(issued, issuer)
+}
+
+fn signature_fault(issued: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Option<String> {
     match signature::verify(issued, issuer.public_key()) {
         Ok(()) => None,
         Err(Failure::Wrong) => Some(format!(
-            "“{}” is not signed by the key of “{name}”",
-            called_or_leaf(issued)
+            "“{}” is not signed by the key of “{}”",
+            called_or_leaf(issued),
+            called_or_leaf(issuer)
         )),
         Err(Failure::Unsupported) => Some(format!(
             "the signature of “{}” is of a kind that cannot be checked",

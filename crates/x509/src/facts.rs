@@ -14,8 +14,6 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use crate::signature;
-
 /// Parses DER; what follows the certificate makes it none.
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, FactsError> {
     if der.len() > DER_BYTES_MAX {
@@ -61,15 +59,11 @@ pub(crate) fn called(name: &X509Name<'_>) -> String {
         .map_or_else(|| name.to_string(), str::to_owned)
 }
 
-/// Says whether the certificate is signed by its own key.
-pub(crate) fn self_signed(certificate: &X509Certificate<'_>) -> bool {
+/// Says whether the certificate is signed by its own key, by what stands in it: RFC 5280 section 4.2.1.1 lets only a
+/// self-signed one leave out its issuer's key identifier. OpenSSL, and so nginx, tells it in the same way.
+fn self_signed(certificate: &X509Certificate<'_>) -> bool {
     certificate.issuer().as_raw() == certificate.subject().as_raw()
-        && match signature::verify(certificate, certificate.public_key()) {
-            Ok(()) => true,
-            Err(signature::Failure::Wrong) => false,
-            // RFC 5280 section 4.2.1.1: only a self-signed one may leave out its issuer's key identifier.
-            Err(signature::Failure::Unsupported) => authority_key(certificate).is_none(),
-        }
+        && authority_key(certificate).is_none_or(|issuer| subject_key(certificate) == Some(issuer))
 }
 
 /// A certificate says something that cannot be.
@@ -179,6 +173,17 @@ pub(crate) fn authority_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<
             ParsedExtension::AuthorityKeyIdentifier(key) => {
                 key.key_identifier.as_ref().map(|identifier| identifier.0)
             }
+            _ => None,
+        })
+}
+
+/// Returns the identifier of the certificate's own key (RFC 5280 section 4.2.1.2).
+fn subject_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+    certificate
+        .extensions()
+        .iter()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
             _ => None,
         })
 }

@@ -3,11 +3,17 @@
 //! Keys are made as PKCS #8, and read as PKCS #8, SEC1 (`EC PRIVATE KEY`) and PKCS #1 (`RSA PRIVATE KEY`).
 
 use aws_lc_rs::digest;
-use rcgen::{KeyPair, RsaKeySize};
+use rcgen::{KeyPair, RsaKeySize, SignatureAlgorithm};
 use renewal::certificate::{Fingerprint, KeyType};
 use renewal::secret::Secret;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::SectionKind;
+use x509_parser::asn1_rs::{Any, FromDer as _};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
+    OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519,
+};
+use x509_parser::x509::AlgorithmIdentifier;
 
 use crate::chain::FactsError;
 use crate::facts;
@@ -100,9 +106,47 @@ pub(crate) fn read(key: &Secret) -> Result<KeyPair, KeyError> {
             SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.into()),
             _ => continue,
         };
-        return KeyPair::try_from(&der).map_err(|_| KeyError::Unusable);
+        return pair(&der).map_err(|_| KeyError::Unusable);
     }
     Err(KeyError::Absent)
+}
+
+/// Reads a key of the kind that it says it is. To try one kind after the other would check an RSA key five times.
+fn pair(der: &PrivateKeyDer<'_>) -> Result<KeyPair, rcgen::Error> {
+    match algorithm(der) {
+        Some(algorithm) => KeyPair::from_der_and_sign_algo(der, algorithm),
+        None => KeyPair::try_from(der),
+    }
+}
+
+/// Returns what the key says that it is for (RFC 5958 section 2).
+fn algorithm(der: &PrivateKeyDer<'_>) -> Option<&'static SignatureAlgorithm> {
+    let der = match der {
+        PrivateKeyDer::Pkcs1(_) => return Some(&rcgen::PKCS_RSA_SHA256),
+        PrivateKeyDer::Pkcs8(der) => der.secret_pkcs8_der(),
+        _ => return None,
+    };
+    let (_, whole) = Any::from_der(der).ok()?;
+    let (after_version, _) = Any::from_der(whole.data).ok()?;
+    let (_, kind) = AlgorithmIdentifier::from_der(after_version).ok()?;
+    let curve = kind
+        .parameters
+        .as_ref()
+        .and_then(|curve| curve.as_oid().ok());
+    let oid = match curve {
+        Some(curve) if kind.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY => curve,
+        _ => kind.algorithm,
+    };
+    let known: [(_, &SignatureAlgorithm); 5] = [
+        (OID_EC_P256, &rcgen::PKCS_ECDSA_P256_SHA256),
+        (OID_NIST_EC_P384, &rcgen::PKCS_ECDSA_P384_SHA384),
+        (OID_NIST_EC_P521, &rcgen::PKCS_ECDSA_P521_SHA512),
+        (OID_PKCS1_RSAENCRYPTION, &rcgen::PKCS_RSA_SHA256),
+        (OID_SIG_ED25519, &rcgen::PKCS_ED25519),
+    ];
+    known
+        .into_iter()
+        .find_map(|(known, algorithm)| (known == oid).then_some(algorithm))
 }
 
 /// A private key could not be made, read or compared. Never shows what stands in it.

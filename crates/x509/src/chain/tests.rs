@@ -235,6 +235,25 @@ fn a_chain_cut_or_bent_anywhere_never_panics_and_is_never_whole() {
 }
 
 #[test]
+fn one_that_is_named_as_its_issuer_is_self_signed_only_by_its_own_key() {
+    let keys = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let mut same = ca("Same", BasicConstraints::Unconstrained);
+    let facts = |pem: &str| leaf(pem.as_bytes()).unwrap();
+    let own = same.self_signed(&keys[0]).unwrap().pem();
+    assert!(facts(&own).self_signed);
+    check(&own, expect!["whole"]);
+
+    same.use_authority_key_identifier_extension = true;
+    let other = same
+        .signed_by(&keys[1], &Issuer::from_params(&same, &keys[0]))
+        .unwrap()
+        .pem();
+    assert!(!facts(&other).self_signed);
+    let own = same.self_signed(&keys[0]).unwrap().pem();
+    assert!(facts(&own).self_signed);
+}
+
+#[test]
 fn the_facts_are_read() {
     let facts = leaf(RSA).unwrap();
     let names: Vec<&str> = facts
