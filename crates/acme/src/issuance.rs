@@ -139,12 +139,18 @@ impl Client {
         } = placed;
         let asked = match order.status {
             OrderStatus::Pending => {
-                let proofs = self.prove(&order, request, desk, told).await?;
+                // The certificate request is made while the CA is waited for.
+                let proofs = self.prove(&order, request, desk, told);
+                let (proofs, csr) = join(proofs, async { csr(request) }).await;
+                let proofs = proofs?;
                 // RFC 8555 section 7.1.6: with all authorizations valid it is ready. Asking would cost a request.
-                let finalized = self.finalize_surely(&uri, &order, request, told);
+                let finalized = async { self.finalize_surely(&uri, &order, &csr?, told).await };
                 join(finalized, proofs.withdraw(desk)).await.0?
             }
-            OrderStatus::Ready => self.finalize_surely(&uri, &order, request, told).await?,
+            OrderStatus::Ready => {
+                self.finalize_surely(&uri, &order, &csr(request)?, told)
+                    .await?
+            }
             OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid => {
                 Asked::found(order)
             }
@@ -179,7 +185,7 @@ impl Client {
         &self,
         uri: &Uri,
         order: &Order,
-        request: &OrderRequest,
+        csr: &[u8],
         told: Told<'_>,
     ) -> Result<Asked, OrderFailure> {
         let directory = self.directory(told).await?;
@@ -190,15 +196,11 @@ impl Client {
             .origins
             .read(finalize)
             .map_err(failure::malformed)?;
-        let csr = x509::request::request(&request.key, &request.names).map_err(|error| {
-            let finding = Finding::new(FindingName::OrderRejected, error.to_string());
-            OrderFailure::new(Blame::Host, finding)
-        })?;
         let mut poll = self.issuance.poll(READY_LONGEST, Duration::ZERO);
         let mut wish = None;
         loop {
             let asked_at = Instant::now();
-            match self.finalize(&finalize, &csr, told).await {
+            match self.finalize(&finalize, csr, told).await {
                 Ok((order, wish)) => {
                     let reply = asked_at.elapsed();
                     return Ok(Asked { order, wish, reply });
@@ -250,6 +252,14 @@ impl Client {
             (order, wish) = self.look_at_order(uri, told).await?;
         }
     }
+}
+
+/// Makes what the CA is to sign.
+fn csr(request: &OrderRequest) -> Result<Vec<u8>, OrderFailure> {
+    x509::request::request(&request.key, &request.names).map_err(|error| {
+        let finding = Finding::new(FindingName::OrderRejected, error.to_string());
+        OrderFailure::new(Blame::Host, finding)
+    })
 }
 
 fn fits(issued: &Issued, request: &OrderRequest) -> bool {

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use renewal::certificate::CertificateId;
 use renewal::challenge::Way;
@@ -416,14 +417,12 @@ impl<W: World> OrderDesk for Desk<'_, W> {
         token: &str,
         key_authorization: &str,
     ) -> Result<(), PresentError> {
-        if let Err(fault) = self.written_down().await {
-            // Without its URL on record the order would be placed again after a crash.
-            return Err(PresentError(forgot(fault).findings.remove(0)));
-        }
         let (world, answers) = (&**self.world, &self.books.answers);
-        answers
-            .present(world, self.site, self.way, token, key_authorization)
-            .await
+        let presented = answers.present(world, self.site, self.way, token, key_authorization);
+        let (noted, presented) = join(self.written_down(), presented).await;
+        // Without its URL on record the order would be placed again after a crash.
+        noted.map_err(|fault| PresentError(forgot(fault).findings.remove(0)))?;
+        presented
     }
 
     async fn withdraw(&self, _name: &Name, token: &str) {
