@@ -8,6 +8,7 @@ use renewal::certificate::{Fingerprint, KeyType};
 use renewal::secret::Secret;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::SectionKind;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::chain::FactsError;
 use crate::facts;
@@ -27,7 +28,7 @@ pub fn generate(kind: KeyType) -> Result<Secret, KeyError> {
         KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
         KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
     };
-    let pair = pair.map_err(|_| KeyError::NotMade)?;
+    let pair = Pair(pair.map_err(|_| KeyError::NotMade)?);
     Ok(to_pem(Form::Pkcs8, pair.serialized_der()))
 }
 
@@ -86,21 +87,40 @@ pub fn check(key: &Secret) -> Result<(), KeyError> {
     read(key).map(|_| ())
 }
 
+/// A key pair that is wiped when it is dropped.
+pub(crate) struct Pair(KeyPair);
+
+impl std::ops::Deref for Pair {
+    type Target = KeyPair;
+
+    fn deref(&self) -> &KeyPair {
+        &self.0
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Reads the first private key of a PEM text; parameters and certificates around it are passed over.
-pub(crate) fn read(key: &Secret) -> Result<KeyPair, KeyError> {
+pub(crate) fn read(key: &Secret) -> Result<Pair, KeyError> {
     let text = key.reveal().as_bytes();
     if is_encrypted(text) {
         return Err(KeyError::Encrypted);
     }
     for block in pem::Text::new(text)?.blocks() {
         let (kind, der) = block?;
+        let der = Zeroizing::new(der);
         let der = match kind {
-            SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der.into()),
-            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der.into()),
-            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.into()),
+            SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der[..].into()),
+            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der[..].into()),
+            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der[..].into()),
             _ => continue,
         };
-        return KeyPair::try_from(&der).map_err(|_| KeyError::Unusable);
+        let pair = KeyPair::try_from(&der).map_err(|_| KeyError::Unusable);
+        return pair.map(Pair);
     }
     Err(KeyError::Absent)
 }

@@ -4,12 +4,13 @@
 //! at either end of a line, a byte order mark.
 
 use rustls_pki_types::pem::{self, PemObject as _, SectionKind};
+use zeroize::Zeroizing;
 
 /// One block, decoded.
 pub(crate) type Block = (SectionKind, Vec<u8>);
 
-/// A PEM text whose lines are tidied.
-pub(crate) struct Text(Vec<u8>);
+/// A PEM text whose lines are tidied. It may hold a key.
+pub(crate) struct Text(Zeroizing<Vec<u8>>);
 
 impl Text {
     /// Drops what surrounds each line.
@@ -18,7 +19,7 @@ impl Text {
             return Err(PemError::TooLong(text.len()));
         }
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        let mut tidy = Vec::with_capacity(text.len() + 1);
+        let mut tidy = Zeroizing::new(Vec::with_capacity(text.len() + 1));
         for line in text.split(|byte| *byte == b'\n') {
             tidy.extend_from_slice(line.trim_ascii());
             tidy.push(b'\n');
@@ -36,7 +37,8 @@ impl Text {
 /// Encodes one block, in lines of 64 characters (RFC 7468 section 2).
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    // It may be a key.
+    let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
     let mut text = String::with_capacity(body.len() + body.len() / LINE_CHARACTERS + 64);
     text.push_str("-----BEGIN ");
     text.push_str(label);
