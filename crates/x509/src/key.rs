@@ -8,7 +8,7 @@ use renewal::certificate::{Fingerprint, KeyType};
 use renewal::secret::Secret;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::SectionKind;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 use crate::chain::FactsError;
 use crate::facts;
@@ -106,23 +106,32 @@ impl Drop for Pair {
 
 /// Reads the first private key of a PEM text; parameters and certificates around it are passed over.
 pub(crate) fn read(key: &Secret) -> Result<Pair, KeyError> {
+    let pair = with_der(key, |der| KeyPair::try_from(der))?;
+    pair.map(Pair).map_err(|_| KeyError::Unusable)
+}
+
+/// Hands the first private key of a PEM text to `read`, decoded; it is wiped afterwards.
+///
+/// # Errors
+///
+/// When there is none, or it is protected or damaged. What stands in it is not looked at.
+pub fn with_der<T>(
+    key: &Secret,
+    read: impl FnOnce(&PrivateKeyDer<'_>) -> T,
+) -> Result<T, KeyError> {
     let text = key.reveal().as_bytes();
     if is_encrypted(text) {
         return Err(KeyError::Encrypted);
     }
-    for block in pem::Text::new(text)?.blocks() {
-        let (kind, der) = block?;
-        let der = Zeroizing::new(der);
-        let der = match kind {
-            SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der[..].into()),
-            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der[..].into()),
-            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der[..].into()),
-            _ => continue,
-        };
-        let pair = KeyPair::try_from(&der).map_err(|_| KeyError::Unusable);
-        return pair.map(Pair);
-    }
-    Err(KeyError::Absent)
+    let (kind, der) = pem::Text::new(text)?
+        .private_key()?
+        .ok_or(KeyError::Absent)?;
+    let der = match kind {
+        SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der[..].into()),
+        SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der[..].into()),
+        _ => PrivateKeyDer::Pkcs8(der[..].into()),
+    };
+    Ok(read(&der))
 }
 
 /// A private key could not be made, read or compared. Never shows what stands in it.

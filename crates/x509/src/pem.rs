@@ -27,11 +27,45 @@ impl Text {
         Ok(Self(tidy))
     }
 
+    /// Decodes the first private key, and leaves no copy of it behind, as a general reader would.
+    pub(crate) fn private_key(
+        &self,
+    ) -> Result<Option<(SectionKind, Zeroizing<Vec<u8>>)>, PemError> {
+        let mut lines = self.0.split(|byte| *byte == b'\n');
+        let begins = |line: &[u8]| {
+            let kind = PRIVATE_KEYS
+                .iter()
+                .find(|(begin, ..)| line == begin.as_bytes());
+            kind.copied()
+        };
+        let Some((_, end, kind)) = lines.find_map(begins) else {
+            return Ok(None);
+        };
+        let mut body = Zeroizing::new(Vec::with_capacity(self.0.len()));
+        for line in lines {
+            if line == end.as_bytes() {
+                return decode(&body).map(|der| Some((kind, der)));
+            }
+            body.extend_from_slice(line);
+        }
+        Err(PemError::Damaged(NO_END))
+    }
+
     /// Decodes block after block.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Result<Block, PemError>> {
         Block::pem_slice_iter(&self.0)
             .map(|block| block.map_err(|error| PemError::Damaged(describe(&error))))
     }
+}
+
+fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, PemError> {
+    use base64::Engine as _;
+    // Large enough from the start: where a buffer grows, its old place keeps a copy.
+    let mut der = Zeroizing::new(Vec::with_capacity(body.len()));
+    base64::engine::general_purpose::STANDARD
+        .decode_vec(body, &mut der)
+        .map_err(|_| PemError::Damaged(NO_BASE64))?;
+    Ok(der)
 }
 
 /// Encodes one block, in lines of 64 characters (RFC 7468 section 2).
@@ -71,12 +105,34 @@ pub enum PemError {
 /// Says what is wrong without showing what stands there: it may be a key.
 fn describe(error: &pem::Error) -> &'static str {
     match error {
-        pem::Error::MissingSectionEnd { .. } => "its END line is missing",
+        pem::Error::MissingSectionEnd { .. } => NO_END,
         pem::Error::IllegalSectionStart { .. } => "its BEGIN line is not closed",
-        pem::Error::Base64Decode(_) => "what stands in it is not base64",
+        pem::Error::Base64Decode(_) => NO_BASE64,
         _ => "it cannot be read",
     }
 }
+
+const NO_END: &str = "its END line is missing";
+const NO_BASE64: &str = "what stands in it is not base64";
+
+/// How a private key begins and ends (RFC 5958, RFC 8017, RFC 5915).
+const PRIVATE_KEYS: [(&str, &str, SectionKind); 3] = [
+    (
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END PRIVATE KEY-----",
+        SectionKind::PrivateKey,
+    ),
+    (
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----END RSA PRIVATE KEY-----",
+        SectionKind::RsaPrivateKey,
+    ),
+    (
+        "-----BEGIN EC PRIVATE KEY-----",
+        "-----END EC PRIVATE KEY-----",
+        SectionKind::EcPrivateKey,
+    ),
+];
 
 /// A chain of ten RSA-4096 certificates has a quarter of this.
 const TEXT_BYTES_MAX: usize = 128 * 1024;
