@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 /// One block, decoded.
 pub(crate) type Block = (SectionKind, Vec<u8>);
 
+/// A private key, decoded; wiped when it is dropped.
+pub(crate) type Key = (SectionKind, Zeroizing<Vec<u8>>);
+
 /// A PEM text whose lines are tidied. It may hold a key.
 pub(crate) struct Text(Zeroizing<Vec<u8>>);
 
@@ -28,9 +31,7 @@ impl Text {
     }
 
     /// Decodes the first private key, and leaves no copy of it behind, as a general reader would.
-    pub(crate) fn private_key(
-        &self,
-    ) -> Result<Option<(SectionKind, Zeroizing<Vec<u8>>)>, PemError> {
+    pub(crate) fn private_key(&self) -> Result<Option<Key>, PemError> {
         let mut lines = self.0.split(|byte| *byte == b'\n');
         let begins = |line: &[u8]| {
             let kind = PRIVATE_KEYS
