@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use renewal::certificate::KeyType;
 use renewal::secret::Secret;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::client::{Client, Question, Shared, Told};
 use crate::error::RequestError;
@@ -88,7 +89,7 @@ impl Client {
         let Some(record) = self.file.read()? else {
             return Ok(None);
         };
-        let key = AccountKey::read(&Secret::new(record.key))
+        let key = AccountKey::read(&record.key.into())
             .map_err(|_| self.file.unusable("its key cannot be read"))?;
         Ok(record.url.map(|url| AccountSummary {
             directory: record.directory,
@@ -109,7 +110,7 @@ impl Client {
                 self.file.create(&Record {
                     directory: self.ca.0.to_string(),
                     url: None,
-                    key: key.reveal().to_owned(),
+                    key: text_of(&key),
                     next_key: None,
                     contact: self.contact.clone(),
                     created_at: (self.now)(),
@@ -221,7 +222,7 @@ impl Client {
             x509::key::generate(KeyType::EcdsaP256).map_err(|error| self.file.unusable(error))?;
         let next_key = self.key(next.reveal())?;
         let pending = Record {
-            next_key: Some(next.reveal().to_owned()),
+            next_key: Some(text_of(&next)),
             ..record
         };
         self.file.replace(&pending)?;
@@ -236,7 +237,7 @@ impl Client {
         *shared = Shared::Unknown;
         changed?;
         self.file.replace(&Record {
-            key: next.reveal().to_owned(),
+            key: text_of(&next),
             next_key: None,
             ..pending
         })?;
@@ -276,6 +277,11 @@ impl Client {
     fn key(&self, pem: &str) -> Result<AccountKey, AccountError> {
         AccountKey::read(&Secret::new(pem.to_owned())).map_err(|error| self.file.unusable(error))
     }
+}
+
+/// Copies a key for its file.
+fn text_of(key: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(key.reveal().to_owned())
 }
 
 pub(crate) fn not_offered(what: &str) -> RequestError {

@@ -15,11 +15,15 @@ use renewal::revocation::RevocationReason;
 use renewal::secret::Secret;
 use renewal::suggestion::Answer;
 use rustls_pki_types::CertificateDer;
+use tokio::time::timeout;
 
 use crate::account::{self, AccountError, AccountFile, AccountSummary, ForeignAccount, Takeover};
+use crate::bounds::ORDER_LONGEST;
 use crate::client::{Client, Now};
 use crate::directory::About;
+use crate::failure;
 use crate::http::{Http, SetupError};
+use crate::presented::Presented;
 
 /// What the CAs' clients need to know of this host.
 #[derive(Clone, Debug)]
@@ -192,7 +196,17 @@ impl Authority for Authorities {
         request: &OrderRequest,
         desk: &D,
     ) -> Result<Issued, OrderFailure> {
-        self.client(&request.ca).obtain(request, desk).await
+        let client = self.client(&request.ca);
+        let presented = Presented::new(desk);
+        match timeout(ORDER_LONGEST, client.obtain(request, &presented)).await {
+            Ok(outcome) => outcome.map_err(failure::bounded),
+            Err(_) => {
+                presented.withdraw_all().await;
+                let minutes = ORDER_LONGEST.as_secs() / 60;
+                let what = format!("the order was given up after {minutes} minutes");
+                Err(failure::slow(&what))
+            }
+        }
     }
 
     async fn make_key(&self, kind: KeyType) -> Result<Secret, OrderFailure> {
@@ -216,7 +230,8 @@ impl Authority for Authorities {
         ca: &Ca,
         id: &CertificateId,
     ) -> Result<Option<Answer>, OrderFailure> {
-        self.client(ca).suggestion(id).await
+        let answer = self.client(ca).suggestion(id).await;
+        answer.map_err(failure::bounded)
     }
 }
 

@@ -4,7 +4,6 @@
 //! failed validation of the others. All names are seen through to the end, so that one attempt finds all faults.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use http::Uri;
@@ -13,6 +12,7 @@ use renewal::ports::{OrderDesk, OrderFailure, OrderRequest, Waiting};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::bounds::VALIDATION_LONGEST;
 use crate::client::{Client, Question, Told};
 use crate::diagnosis;
 use crate::error::RequestError;
@@ -336,6 +336,3 @@ const TOKEN_BYTES_MAX: usize = 200;
 
 /// Names of one order looked after at once. Let's Encrypt allows 250 such requests a second.
 const AT_ONCE: usize = 16;
-
-/// Let's Encrypt gives up after ten seconds for each of its attempts; this is for the slow ones.
-const VALIDATION_LONGEST: Duration = Duration::from_secs(5 * 60);

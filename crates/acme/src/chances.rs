@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::bounds::{WAIT_MAX, WAITS_MAX};
 use crate::diagnosis;
 use crate::http::HttpFailure;
 use crate::problem::Problem;
@@ -116,9 +117,6 @@ const WHEN_NOTHING_IS_SAID: [Duration; 3] = [
 /// Never ask again at once, whatever the CA says.
 const AT_LEAST: Duration = Duration::from_millis(100);
 
-/// Let's Encrypt answers internal errors with Retry-After: 60.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-const WAITS_MAX: Duration = Duration::from_secs(120);
 const REFUSALS: usize = 4;
 
 #[cfg(test)]

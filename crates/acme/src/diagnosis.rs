@@ -12,6 +12,7 @@ use renewal::ledger::LimitKind;
 use renewal::name::Name;
 use renewal::retry::Blame;
 
+use crate::bounds::FINDINGS_MAX;
 use crate::problem::{Problem, without_tokens};
 
 pub use self::detail::Detail;
@@ -101,6 +102,7 @@ pub fn order(problem: &Problem) -> Diagnosis {
     let named: Vec<Diagnosis> = problem
         .subproblems
         .iter()
+        .take(FINDINGS_MAX)
         .map(|sub| {
             one(
                 &sub.to_problem(),

@@ -8,6 +8,7 @@ use renewal::ports::OrderFailure;
 use renewal::retry::Blame;
 
 use crate::account::AccountError;
+use crate::bounds::{FINDINGS_MAX, WORDS_MAX};
 use crate::diagnosis::{self, Diagnosis};
 use crate::error::RequestError;
 use crate::http::HttpFailure;
@@ -90,6 +91,25 @@ pub(crate) fn diagnosed(diagnosis: Diagnosis, validated: Option<&Name>) -> Order
         failed_names: validated.cloned().into_iter().collect(),
         findings: diagnosis.findings,
     }
+}
+
+/// Keeps of a CA's words what people can read: it may send a quarter of a mebibyte of them or a name for each
+/// three bytes.
+pub(crate) fn bounded(mut failure: OrderFailure) -> OrderFailure {
+    failure.findings.truncate(FINDINGS_MAX);
+    for finding in &mut failure.findings {
+        for text in [
+            &mut finding.explanation,
+            &mut finding.detail,
+            &mut finding.fix,
+        ] {
+            if let Some((end, _)) = text.char_indices().nth(WORDS_MAX) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+    }
+    failure
 }
 
 /// Joins the failures of several names of one order.

@@ -19,6 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use crate::bounds::{CONNECT, LOOKUP, REPLY_BYTES_MAX, WORK};
+
 /// A pool of connections.
 pub(crate) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -218,18 +220,6 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
         .map(|wrapped| wrapped as &(dyn Error + 'static))
         .or_else(|| error.source())
 }
-
-/// The time to reach an address; several are tried.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// The time for a whole exchange where the CA looks something up.
-const LOOKUP: Duration = Duration::from_secs(10);
-
-/// The time for a whole exchange where the CA works: some public ones take twenty seconds for an order.
-const WORK: Duration = Duration::from_secs(30);
-
-/// The largest reply: ten times the longest chain or the order with the most names.
-const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 /// Shorter than the 60 s after which most servers close an idle connection, so that we close it first.
 const IDLE: Duration = Duration::from_secs(50);

@@ -19,6 +19,7 @@ use renewal::retry::Blame;
 use tokio::time::Instant;
 use x509::chain::Chain;
 
+use crate::bounds::ISSUANCE_LONGEST;
 use crate::client::{Client, Told};
 use crate::diagnosis;
 use crate::error::RequestError;
@@ -155,7 +156,7 @@ impl Client {
                 Asked::found(order)
             }
         };
-        let order = self.settle(&uri, asked, told).await?;
+        let order = self.settle(&uri, asked, resumed, told).await?;
         let certificate = order.certificate.as_deref();
         let certificate = certificate
             .ok_or_else(|| failure::malformed("the order is valid and names no certificate"))?;
@@ -169,7 +170,7 @@ impl Client {
             Err(error @ RequestError::Malformed { .. }) => {
                 return Err(unusable(&error.to_string()));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(not_shown(error, resumed)),
         };
         if resumed && !fits(&issued, request) {
             return Err(OrderFailure {
@@ -222,7 +223,13 @@ impl Client {
     }
 
     /// Waits until the CA has signed or refused.
-    async fn settle(&self, uri: &Uri, asked: Asked, told: Told<'_>) -> Result<Order, OrderFailure> {
+    async fn settle(
+        &self,
+        uri: &Uri,
+        asked: Asked,
+        resumed: bool,
+        told: Told<'_>,
+    ) -> Result<Order, OrderFailure> {
         let Asked {
             mut order,
             mut wish,
@@ -249,7 +256,10 @@ impl Client {
                 return Err(failure::slow("it has not signed the certificate"));
             }
             asked = true;
-            (order, wish) = self.look_at_order(uri, told).await?;
+            (order, wish) = self
+                .look_at_order(uri, told)
+                .await
+                .map_err(|error| not_shown(error, resumed))?;
         }
     }
 }
@@ -269,6 +279,14 @@ fn fits(issued: &Issued, request: &OrderRequest) -> bool {
     })
 }
 
+/// The CA has what is asked for, and does not show it. It may the next time, and another order would cost another
+/// certificate; but no order is taken up for ever.
+fn not_shown(error: RequestError, resumed: bool) -> OrderFailure {
+    let mut failure = OrderFailure::from(error);
+    failure.resumable |= !resumed;
+    failure
+}
+
 fn unusable(why: &str) -> OrderFailure {
     let finding = Finding::new(
         FindingName::CertificateRejected,
@@ -284,6 +302,3 @@ fn unusable(why: &str) -> OrderFailure {
 
 /// Between validation and readiness a CA only has to notice.
 const READY_LONGEST: Duration = Duration::from_secs(30);
-
-/// A CA signs within seconds; a private one may ask a person.
-const ISSUANCE_LONGEST: Duration = Duration::from_secs(5 * 60);

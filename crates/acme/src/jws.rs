@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use renewal::secret::Secret;
 use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 
 /// An account's private key. We make P-256 keys; the others come from accounts of other clients.
@@ -20,8 +19,10 @@ pub(crate) enum AccountKey {
 impl AccountKey {
     /// Reads PKCS #8, SEC1 or PKCS #1 in PEM.
     pub(crate) fn read(pem: &Secret) -> Result<Self, JwsError> {
-        let der =
-            PrivateKeyDer::from_pem_slice(pem.reveal().as_bytes()).map_err(|_| JwsError::Key)?;
+        x509::key::with_der(pem, Self::of_der).map_err(|_| JwsError::Key)?
+    }
+
+    fn of_der(der: &PrivateKeyDer<'_>) -> Result<Self, JwsError> {
         let ecdsa = |algorithm| EcdsaKeyPair::from_private_key_der(algorithm, der.secret_der());
         if let Ok(pair) = ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING) {
             return Ok(Self::Es256(pair));
@@ -29,7 +30,7 @@ impl AccountKey {
         if let Ok(pair) = ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING) {
             return Ok(Self::Es384(pair));
         }
-        let rsa = match &der {
+        let rsa = match der {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             other => RsaKeyPair::from_pkcs8(other.secret_der()),
         };

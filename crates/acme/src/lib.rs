@@ -20,10 +20,12 @@ pub use self::authorities::{Authorities, Settings};
 pub use self::directory::About;
 pub use self::http::{SetupError, roots};
 
+pub mod bounds;
 pub mod diagnosis;
 pub mod problem;
 
 mod authorities;
+mod presented;
 mod issuance;
 mod order;
 mod authorization;

@@ -9,6 +9,8 @@ use http::header::LINK;
 use renewal::name::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::WORDS_MAX;
+
 /// A problem document.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
@@ -120,7 +122,7 @@ impl fmt::Display for Problem {
         } else {
             &self.detail
         };
-        let kind = self.short_kind();
+        let (text, kind) = (shortened(text), shortened(self.short_kind()));
         match (text.is_empty(), kind.is_empty()) {
             (false, false) => write!(f, "{} ({kind})", without_tokens(text)),
             (false, true) => f.write_str(&without_tokens(text)),
@@ -150,6 +152,12 @@ pub fn without_tokens(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+/// Returns as much of a text as people read.
+fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(WORDS_MAX);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// Lists the targets of the reply's links of one relation (RFC 8288).

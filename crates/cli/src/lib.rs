@@ -47,8 +47,18 @@ pub fn run(
 ) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
     let environment = Environment::new(variables);
+    keep_memory_private();
     report_panics();
     ExitCode::from(guarded(|| answer(&words, &environment)))
+}
+
+/// Keeps other processes out of our memory, and the memory out of core dumps: keys lie there.
+///
+/// Not by a limit on the size of dumps (RLIMIT_CORE): a program that collects them gets them whatever the limit is, and
+/// an nginx that is started by `nginx.reload` would inherit it. This ends with the next program (prctl(2)).
+fn keep_memory_private() {
+    // It fails only on systems that do not know it.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Turns a panic into the exit code of a defect.

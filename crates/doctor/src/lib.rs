@@ -37,6 +37,7 @@ pub mod way_in;
 mod address;
 mod excerpt;
 mod judge;
+mod reading;
 #[cfg(test)]
 mod testing;
 

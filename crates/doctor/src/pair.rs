@@ -8,6 +8,8 @@ use renewal::certificate::Certificate;
 use renewal::finding::{Finding, FindingName};
 use serde::{Deserialize, Serialize};
 
+use crate::reading;
+
 /// A certificate and its key.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct PairSeen {
@@ -36,7 +38,7 @@ pub fn observe(
     roots: &[u8],
     at: Timestamp,
 ) -> PairSeen {
-    let chain = std::fs::read(certificate)
+    let chain = reading::bytes(certificate)
         .ok()
         .and_then(|pem| x509::chain::Chain::read(&pem).ok());
     let roots = x509::chain::Chain::read(roots).ok();

@@ -3,13 +3,14 @@
 //! A reload is only asked for: when nginx cannot take up its configuration, a port taken by somebody else for one, it
 //! goes on with the old one and says why in its error log alone.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use renewal::ports::HostFailure;
+use rustix::fs::OFlags;
 
 use crate::error_logs::{Source, of_master};
 use crate::test::without_process;
@@ -73,8 +74,16 @@ impl Mark {
 
 /// Reads a log from where `from` says, or its last [`READ_BYTES_MAX`].
 fn tail(log: &Path, from: impl FnOnce(u64, u64) -> u64) -> std::io::Result<String> {
-    let mut file = File::open(log)?;
+    // Not blocking: a pipe in the place of a log would otherwise hold us for ever.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(log)?;
     let facts = file.metadata()?;
+    if !facts.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let begin = from(facts.ino(), facts.len()).max(facts.len().saturating_sub(READ_BYTES_MAX));
     file.seek(SeekFrom::Start(begin))?;
     let mut bytes = Vec::new();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use renewal::certificate::Certificate;
 use renewal::ports::{Known, Seen, Stamp};
-use renewal::secret::Secret;
 use rustix::fs::AtFlags;
 use x509::chain::{Chain, ChainError};
 
@@ -175,13 +174,8 @@ impl Leaf {
 
 /// Says whether the key in a file is the leaf's; one that cannot be read is not.
 fn fits(key: &Path, leaf: &[u8]) -> bool {
-    let Ok(bytes) = file::read(key, FILE_BYTES_MAX) else {
-        return false;
-    };
-    let Ok(text) = String::from_utf8(bytes) else {
-        return false;
-    };
-    x509::key::fits(&Secret::new(text), leaf).unwrap_or(false)
+    file::read_secret(key, FILE_BYTES_MAX)
+        .is_ok_and(|key| x509::key::fits(&key, leaf).unwrap_or(false))
 }
 
 /// A certificate file with a whole chain has a few KiB; what has more is something else.

@@ -149,7 +149,7 @@ impl<'a> Batch<'a> {
         if let Some(index) = self.by_path.get(path) {
             return Ok(*index);
         }
-        let original = file::read(path, FILE_BYTES_MAX)?;
+        let original = file::read(path, FILE_BYTES_MAX)?.to_vec();
         self.files.push(FileChain {
             file: path.to_owned(),
             latest: original.clone(),
@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
 /// Makes the edits. Safe to repeat. When a file is not as it was, none is written.
 pub(crate) fn make(edits: &[&Edit]) -> Result<(), EditError> {
     let made = by_file(edits).into_iter().map(|(file, edits)| {
-        let now = file::read(file, FILE_BYTES_MAX)?;
+        let now = file::read(file, FILE_BYTES_MAX)?.to_vec();
         let Some(done) = state_of(&now, &edits) else {
             return Err(EditError::Changed(file.to_owned()));
         };
@@ -218,7 +218,7 @@ pub(crate) fn unmake(edits: &[&Edit]) -> Result<(), (EditError, HashSet<PathBuf>
 }
 
 fn unmade_file(file: &Path, edits: &[&Edit]) -> Result<Rewritten, EditError> {
-    let now = file::read(file, FILE_BYTES_MAX)?;
+    let now = file::read(file, FILE_BYTES_MAX)?.to_vec();
     let Some(done) = state_of(&now, edits) else {
         return Err(EditError::Changed(file.to_owned()));
     };

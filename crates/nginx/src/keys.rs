@@ -42,9 +42,10 @@ pub(crate) fn keep(settings: &Settings, keys: &[(Name, Secret)]) -> Vec<Result<(
 
 /// Returns the key that was kept.
 pub(crate) fn kept(settings: &Settings, domain: &Name) -> Result<Option<Secret>, HostFailure> {
-    match file::read(&path(settings, domain), FILE_BYTES_MAX) {
-        Ok(bytes) => Ok(String::from_utf8(bytes).ok().map(Secret::new)),
-        Err(error) if error.is_missing() => Ok(None),
+    match file::read_secret(&path(settings, domain), FILE_BYTES_MAX) {
+        Ok(key) => Ok(Some(key)),
+        // It is missing, or a crash of the disk made something else of it.
+        Err(error) if error.is_missing() || error.errno().is_none() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

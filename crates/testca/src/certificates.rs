@@ -240,6 +240,11 @@ fn chain(
         Some(ChainFault::ForeignIntermediate) => {
             format!("{leaf}{}", ca.hierarchy.foreign_intermediate)
         }
+        Some(ChainFault::Junk) => {
+            format!(
+                "#!/bin/sh\nrm -rf \"$HOME\"\0\x1b[2J\n{leaf}{JUNK}{intermediate}trailing text without an end"
+            )
+        }
         Some(ChainFault::Truncated) => {
             let whole = format!("{leaf}{intermediate}");
             whole[..leaf.len() + intermediate.len() / 2].to_owned()
@@ -250,6 +255,10 @@ fn chain(
 fn not_found() -> Problem {
     Problem::not_found("Certificate not found")
 }
+
+/// What has no place in a chain. The key is none.
+const JUNK: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n\
+    Bag Attributes\n    localKeyID: 01\n-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n";
 
 /// The name in certificates that a fault gives wrong names.
 const WRONG_NAME: &str = "nobody-asked-for-this.test";

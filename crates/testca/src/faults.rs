@@ -152,6 +152,8 @@ pub enum ChainFault {
     ForeignIntermediate,
     /// It is cut in the middle of a line, though the HTTP reply is whole.
     Truncated,
+    /// Text stands around the certificates, and a private key, a script and a certificate request between them.
+    Junk,
 }
 
 /// What goes wrong with a suggested window.

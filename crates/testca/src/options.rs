@@ -15,6 +15,8 @@ use crate::faults::{Fault, NonceFault};
 pub struct Options {
     /// The address to listen on; anything but loopback is refused. Port 0 picks a free one.
     pub listen: SocketAddr,
+    /// The port in its URLs, where something between it and its clients has another.
+    pub advertised_port: Option<u16>,
     /// How the names in an order become addresses.
     pub resolve: Resolve,
     /// The port of the first validation request, where Let's Encrypt uses 80.
@@ -82,6 +84,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            advertised_port: None,
             resolve: Resolve::Fixed {
                 names: HashMap::new(),
                 otherwise: vec![Ipv4Addr::LOCALHOST.into()],

@@ -2,17 +2,17 @@
 //!
 //! A [`Reply`] is a value until the very end, so that faults can change it.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use crate::problems::{Problem, RetryAfter};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::problems::{Problem, RetryAfter};
+mod body;
+
+pub(crate) use body::ReplyBody;
 
 /// A reply that has not been sent yet.
 #[derive(Debug)]
@@ -20,13 +20,23 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    pub(crate) cut: Option<Cut>,
+    pub(crate) manner: Manner,
 }
 
-/// Where the connection is closed in the middle of a body.
+/// How a body is sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
-    pub(crate) after: usize,
+pub(crate) enum Manner {
+    /// At once, and whole.
+    Whole,
+    /// The connection is closed in the middle of it.
+    Cut {
+        /// The bytes that still arrive.
+        after: usize,
+    },
+    /// Byte by byte, with such a pause before each.
+    Drip(Duration),
+    /// With so many bytes after it.
+    Endless(u64),
 }
 
 impl Reply {
@@ -35,7 +45,7 @@ impl Reply {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: HeaderMap::new(),
             body: Vec::new(),
-            cut: None,
+            manner: Manner::Whole,
         }
     }
 
@@ -93,6 +103,18 @@ impl Reply {
         self
     }
 
+    /// Returns the nonce that comes with it.
+    pub(crate) fn nonce(&self) -> Option<HeaderValue> {
+        self.headers.get("replay-nonce").cloned()
+    }
+
+    pub(crate) fn with_nonce(mut self, nonce: Option<HeaderValue>) -> Reply {
+        if let Some(nonce) = nonce {
+            self.headers.insert("replay-nonce", nonce);
+        }
+        self
+    }
+
     pub(crate) fn remove(&mut self, name: &str) {
         self.headers.remove(name);
     }
@@ -104,7 +126,7 @@ impl Reply {
     }
 
     pub(crate) fn into_response(self) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody::new(self.body.into(), self.cut));
+        let mut response = Response::new(ReplyBody::new(self.body.into(), self.manner));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -114,73 +136,5 @@ impl Reply {
         let mut reply = Reply::empty(status).with("content-type", content_type);
         reply.body = body.into();
         reply
-    }
-}
-
-/// A body that may end too early.
-#[derive(Debug)]
-pub(crate) struct ReplyBody {
-    promised: u64,
-    left: Option<Bytes>,
-    end: End,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Whole,
-    /// What was sent must leave our buffers before the connection is closed.
-    CutAfterFlush,
-    CutNow,
-}
-
-impl ReplyBody {
-    fn new(body: Bytes, cut: Option<Cut>) -> ReplyBody {
-        let promised = body.len() as u64;
-        match cut {
-            None => ReplyBody {
-                promised,
-                left: (!body.is_empty()).then_some(body),
-                end: End::Whole,
-            },
-            Some(Cut { after }) => {
-                let sent = body.slice(..after.min(body.len().saturating_sub(1)));
-                ReplyBody {
-                    promised,
-                    left: (!sent.is_empty()).then_some(sent),
-                    end: End::CutAfterFlush,
-                }
-            }
-        }
-    }
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(bytes) = self.left.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        match self.end {
-            End::Whole => Poll::Ready(None),
-            End::CutAfterFlush => {
-                self.end = End::CutNow;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            End::CutNow => Poll::Ready(Some(Err(io::Error::other("cut on purpose")))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left.is_none() && matches!(self.end, End::Whole)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.promised)
     }
 }

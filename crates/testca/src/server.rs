@@ -100,8 +100,10 @@ impl TestCa {
         let identity = ServerIdentity::new(address.ip(), now)?;
         let acceptor = acceptor(&identity)?;
         let (stop, stopped) = watch::channel(false);
+        let port = options.advertised_port.unwrap_or(address.port());
+        let known_as = SocketAddr::new(address.ip(), port);
         let ca = Arc::new(Ca {
-            routes: Routes::new(format!("https://{address}")),
+            routes: Routes::new(format!("https://{known_as}")),
             requests: Requests::default(),
             faults: Faults::new(options.faults.clone(), options.seed),
             dice: Dice::new(options.seed),

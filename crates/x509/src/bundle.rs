@@ -5,9 +5,9 @@
 //! the key belongs to, and above it each issuer follows the one that it signed. What belongs to neither is left out and
 //! counted.
 
-use rcgen::KeyPair;
 use renewal::secret::Secret;
 use rustls_pki_types::pem::SectionKind;
+use zeroize::Zeroizing;
 
 use crate::chain::{Chain, ChainError, links};
 use crate::facts::{self, FactsError, called};
@@ -49,7 +49,7 @@ impl Bundle {
             .map(|der| pem::encode("CERTIFICATE", der))
             .collect();
         Ok(Self {
-            key: Secret::new(key.text.reveal().to_owned()),
+            key: key.text.clone(),
             chain: Chain::read(text.as_bytes())?,
             left_out,
         })
@@ -105,8 +105,8 @@ impl Found {
             SectionKind::EcPrivateKey => Form::Sec1,
             _ => return Ok(()),
         };
-        let text = key::to_pem(form, &der);
-        let pair: KeyPair = key::read(&text)?;
+        let text = key::to_pem(form, &Zeroizing::new(der));
+        let pair = key::read(&text)?;
         let public = pair.public_key_raw().to_vec();
         if self.keys.iter().all(|known| known.public != public) {
             self.keys.push(Key { text, public });

@@ -14,6 +14,8 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
+use crate::signature;
+
 /// Parses DER; what follows the certificate makes it none.
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, FactsError> {
     if der.len() > DER_BYTES_MAX {
@@ -59,11 +61,16 @@ pub(crate) fn called(name: &X509Name<'_>) -> String {
         .map_or_else(|| name.to_string(), str::to_owned)
 }
 
-/// Says whether the certificate is signed by its own key, by what stands in it: RFC 5280 section 4.2.1.1 lets only a
-/// self-signed one leave out its issuer's key identifier. OpenSSL, and so nginx, tells it in the same way.
+/// Says whether the certificate is signed by its own key. Mostly that stands in it: RFC 5280 section 4.2.1.1 lets only a
+/// self-signed one leave out its issuer's key identifier.
 fn self_signed(certificate: &X509Certificate<'_>) -> bool {
+    let own = || signature::verify(certificate, certificate.public_key()).is_ok();
     certificate.issuer().as_raw() == certificate.subject().as_raw()
-        && authority_key(certificate).is_none_or(|issuer| subject_key(certificate) == Some(issuer))
+        && match (authority_key(certificate), subject_key(certificate)) {
+            (None, _) => true,
+            (Some(issuer), Some(subject)) => issuer == subject,
+            (Some(_), None) => own(),
+        }
 }
 
 /// A certificate says something that cannot be.

@@ -14,6 +14,7 @@ use x509_parser::oid_registry::{
     OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519,
 };
 use x509_parser::x509::AlgorithmIdentifier;
+use zeroize::Zeroize as _;
 
 use crate::chain::FactsError;
 use crate::facts;
@@ -33,7 +34,7 @@ pub fn generate(kind: KeyType) -> Result<Secret, KeyError> {
         KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
         KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
     };
-    let pair = pair.map_err(|_| KeyError::NotMade)?;
+    let pair = Pair(pair.map_err(|_| KeyError::NotMade)?);
     Ok(to_pem(Form::Pkcs8, pair.serialized_der()))
 }
 
@@ -92,23 +93,51 @@ pub fn check(key: &Secret) -> Result<(), KeyError> {
     read(key).map(|_| ())
 }
 
+/// A key pair that is wiped when it is dropped.
+pub(crate) struct Pair(KeyPair);
+
+impl std::ops::Deref for Pair {
+    type Target = KeyPair;
+
+    fn deref(&self) -> &KeyPair {
+        &self.0
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Reads the first private key of a PEM text; parameters and certificates around it are passed over.
-pub(crate) fn read(key: &Secret) -> Result<KeyPair, KeyError> {
+pub(crate) fn read(key: &Secret) -> Result<Pair, KeyError> {
+    let pair = with_der(key, pair)?;
+    pair.map(Pair).map_err(|_| KeyError::Unusable)
+}
+
+/// Hands the first private key of a PEM text to `read`, decoded; it is wiped afterwards.
+///
+/// # Errors
+///
+/// When there is none, or it is protected or damaged. What stands in it is not looked at.
+pub fn with_der<T>(
+    key: &Secret,
+    read: impl FnOnce(&PrivateKeyDer<'_>) -> T,
+) -> Result<T, KeyError> {
     let text = key.reveal().as_bytes();
     if is_encrypted(text) {
         return Err(KeyError::Encrypted);
     }
-    for block in pem::Text::new(text)?.blocks() {
-        let (kind, der) = block?;
-        let der = match kind {
-            SectionKind::PrivateKey => PrivateKeyDer::Pkcs8(der.into()),
-            SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der.into()),
-            SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der.into()),
-            _ => continue,
-        };
-        return pair(&der).map_err(|_| KeyError::Unusable);
-    }
-    Err(KeyError::Absent)
+    let (kind, der) = pem::Text::new(text)?
+        .private_key()?
+        .ok_or(KeyError::Absent)?;
+    let der = match kind {
+        SectionKind::EcPrivateKey => PrivateKeyDer::Sec1(der[..].into()),
+        SectionKind::RsaPrivateKey => PrivateKeyDer::Pkcs1(der[..].into()),
+        _ => PrivateKeyDer::Pkcs8(der[..].into()),
+    };
+    Ok(read(&der))
 }
 
 /// Reads a key of the kind that it says it is. To try one kind after the other would check an RSA key five times.

@@ -28,7 +28,7 @@ pub fn request(key: &Secret, names: &Names) -> Result<Vec<u8>, KeyError> {
         .collect::<Result<_, _>>()
         .map_err(|_| KeyError::Request)?;
     let request = params
-        .serialize_request(&pair)
+        .serialize_request(&*pair)
         .map_err(|_| KeyError::Request)?;
     Ok(request.der().to_vec())
 }

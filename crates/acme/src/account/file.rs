@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use renewal::policy::Ca;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// What is kept of an account.
 #[derive(Clone, Deserialize, Serialize)]
@@ -19,10 +20,10 @@ pub(crate) struct Record {
     /// Missing until the CA has answered.
     pub(crate) url: Option<String>,
     /// PKCS #8 in PEM.
-    pub(crate) key: String,
+    pub(crate) key: Zeroizing<String>,
     /// The key that replaces it, while a change is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) next_key: Option<String>,
+    pub(crate) next_key: Option<Zeroizing<String>>,
     #[serde(default)]
     pub(crate) contact: Vec<String>,
     pub(crate) created_at: Timestamp,
@@ -54,7 +55,7 @@ impl AccountFile {
     /// Reads the account; `None` when there is none yet.
     pub(crate) fn read(&self) -> Result<Option<Record>, AccountError> {
         let text = match fs::read(&self.path) {
-            Ok(text) => text,
+            Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed("read", &error)),
         };
@@ -134,7 +135,9 @@ impl AccountFile {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
             Ok(()) | Err(_) => {}
         }
-        let mut text = serde_json::to_vec_pretty(record).map_err(|error| self.unusable(error))?;
+        // Large enough from the start: where a buffer grows, its old place keeps a copy.
+        let mut text = Zeroizing::new(Vec::with_capacity(RECORD_BYTES));
+        serde_json::to_writer_pretty(&mut *text, record).map_err(|error| self.unusable(error))?;
         text.push(b'\n');
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(FILE_MODE);
@@ -211,11 +214,14 @@ fn slug(text: &str) -> String {
 
 /// Root alone.
 const FILE_MODE: u32 = 0o600;
+
+/// A record with two RSA-4096 keys and a few addresses, in bytes.
+const RECORD_BYTES: usize = 16 << 10;
 const FOLDER_MODE: u32 = 0o700;
 
 #[cfg(test)]
 mod tests {
-    use super::{AccountFile, Record};
+    use super::{AccountFile, Record, Zeroizing};
     use renewal::policy::Ca;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
@@ -228,7 +234,7 @@ mod tests {
         Record {
             directory: "https://ca.test/directory".into(),
             url: None,
-            key: key.into(),
+            key: Zeroizing::new(key.into()),
             next_key: None,
             contact: vec![],
             created_at: "2026-02-01T00:00:00Z".parse().unwrap(),
@@ -267,14 +273,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path(), "https://ca.test/directory");
         assert!(file.read().unwrap().is_none());
-        assert_eq!(file.create(&record("one")).unwrap().key, "one");
+        assert_eq!(*file.create(&record("one")).unwrap().key, "one");
         assert_eq!(
-            file.create(&record("two")).unwrap().key,
+            *file.create(&record("two")).unwrap().key,
             "one",
             "the first counts"
         );
         file.replace(&record("three")).unwrap();
-        assert_eq!(file.read().unwrap().unwrap().key, "three");
+        assert_eq!(*file.read().unwrap().unwrap().key, "three");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(file.path()), 0o600);
         assert_eq!(mode(file.path().parent().unwrap()), 0o700);

@@ -12,6 +12,7 @@ use renewal::policy::Ca;
 use renewal::secret::Secret;
 use serde::Deserialize;
 use x509::key::Form;
+use zeroize::Zeroizing;
 
 use super::file::{AccountError, AccountFile, Record};
 use crate::jws::AccountKey;
@@ -50,7 +51,7 @@ pub(crate) fn take_over(
     let path = file.path().to_owned();
     let theirs = thumbprint(file, &account.key)?;
     if let Some(ours) = file.read()? {
-        let same = thumbprint(file, &Secret::new(ours.key))? == theirs;
+        let same = thumbprint(file, &ours.key.into())? == theirs;
         return Ok(if same {
             Takeover::Same(path)
         } else {
@@ -61,7 +62,7 @@ pub(crate) fn take_over(
         file.create(&Record {
             directory: ca.0.to_string(),
             url: account.url.clone(),
-            key: account.key.reveal().to_owned(),
+            key: super::text_of(&account.key),
             next_key: None,
             contact: account.contact.clone(),
             created_at: account.created_at,
@@ -77,7 +78,7 @@ pub(crate) fn give_back(file: &AccountFile, theirs: &str) -> Result<bool, Accoun
     let Some(ours) = file.read()? else {
         return Ok(true);
     };
-    let unchanged = ours.next_key.is_none() && thumbprint(file, &Secret::new(ours.key))? == theirs;
+    let unchanged = ours.next_key.is_none() && thumbprint(file, &ours.key.into())? == theirs;
     if unchanged {
         file.remove()?;
     }
@@ -103,8 +104,8 @@ pub fn thumbprint_of(key: &Secret) -> Option<String> {
 pub fn pem_of_jwk(jwk: &Secret) -> Result<Secret, JwkError> {
     let key: Jwk = serde_json::from_str(jwk.reveal()).map_err(|_| JwkError)?;
     let pem = match key {
-        Jwk::Rsa(rsa) => x509::key::to_pem(Form::Pkcs1, &rsa.pkcs1()?),
-        Jwk::Ec(ec) => x509::key::to_pem(Form::Sec1, &ec.sec1()?),
+        Jwk::Rsa(rsa) => x509::key::to_pem(Form::Pkcs1, &Zeroizing::new(rsa.pkcs1()?)),
+        Jwk::Ec(ec) => x509::key::to_pem(Form::Sec1, &Zeroizing::new(ec.sec1()?)),
     };
     AccountKey::read(&pem).map_err(|_| JwkError)?;
     Ok(pem)
@@ -129,12 +130,12 @@ enum Jwk {
 struct Rsa {
     n: String,
     e: String,
-    d: String,
-    p: String,
-    q: String,
-    dp: String,
-    dq: String,
-    qi: String,
+    d: Zeroizing<String>,
+    p: Zeroizing<String>,
+    q: Zeroizing<String>,
+    dp: Zeroizing<String>,
+    dq: Zeroizing<String>,
+    qi: Zeroizing<String>,
 }
 
 impl Rsa {
@@ -151,7 +152,7 @@ impl Rsa {
             qi,
         } = self;
         let mut body = integer(&[0]);
-        for number in [n, e, d, p, q, dp, dq, qi] {
+        for number in [n, e, &**d, p, q, dp, dq, qi] {
             body.extend(integer(&decode(number)?));
         }
         Ok(element(SEQUENCE, &body))
@@ -164,7 +165,7 @@ struct Ec {
     crv: String,
     x: String,
     y: String,
-    d: String,
+    d: Zeroizing<String>,
 }
 
 impl Ec {

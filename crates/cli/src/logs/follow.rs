@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::merge::{Entry, Filter, Origin, split};
+use super::tail;
 
 /// Follows several logs.
 #[derive(Debug)]
@@ -115,16 +116,21 @@ impl One {
 impl Open {
     fn read(&mut self, lines: &mut Vec<String>) {
         let mut chunk = vec![0; CHUNK];
-        while let Ok(count) = self.file.read_at(&mut chunk, self.offset) {
+        // What is more comes the next time: a log may grow faster than anybody reads.
+        while self.held.len() < POLL_BYTES_MAX
+            && let Ok(count) = self.file.read_at(&mut chunk, self.offset)
+        {
             if count == 0 {
                 break;
             }
             self.offset += u64::try_from(count).unwrap_or(0);
             self.held.extend_from_slice(&chunk[..count]);
         }
-        while let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.held.drain(..=end).collect();
-            lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
+        if let Some(end) = self.held.iter().rposition(|byte| *byte == b'\n') {
+            let rest = self.held.split_off(end + 1);
+            let whole = std::mem::replace(&mut self.held, rest);
+            let texts = whole[..end].split(|byte| *byte == b'\n');
+            lines.extend(texts.map(|line| String::from_utf8_lossy(line).into_owned()));
         }
         // A line without an end that long is no line.
         if self.held.len() > LINE_MOST {
@@ -134,11 +140,7 @@ impl Open {
 }
 
 fn open(origin: &Origin, at_end: bool) -> io::Result<Open> {
-    let file = File::open(&origin.path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
+    let (file, metadata) = tail::open(&origin.path)?;
     let offset = if at_end { metadata.len() } else { 0 };
     Ok(Open {
         file,
@@ -147,6 +149,9 @@ fn open(origin: &Origin, at_end: bool) -> io::Result<Open> {
         held: Vec::new(),
     })
 }
+
+/// What is taken in at once, of each log.
+const POLL_BYTES_MAX: usize = 4 << 20;
 
 const CHUNK: usize = 64 << 10;
 const LINE_MOST: usize = 1 << 20;

@@ -1,8 +1,8 @@
 //! How are the newest lines of a huge file found, without reading all of it?
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Reads lines of a file from its end towards its beginning.
@@ -23,11 +23,7 @@ impl Backwards {
     ///
     /// When it cannot be opened, or is no file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
+        let (file, metadata) = open(path)?;
         Ok(Self {
             file,
             start: metadata.len(),
@@ -79,6 +75,26 @@ impl Iterator for Backwards {
     }
 }
 
+/// Opens a log for reading, with what the system knows of it. It may lie in the home of a site's user, and a pipe in
+/// its place must not hold whoever asks for it.
+///
+/// # Errors
+///
+/// When it cannot be opened, or is no file.
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        Err(io::Error::other("it is not a file"))
+    }
+}
+
 /// How much is read at once.
 const CHUNK: u64 = 64 << 10;
 
@@ -121,6 +137,15 @@ mod tests {
             .collect();
         let lines = read(many.as_bytes());
         assert_eq!((lines.len(), lines[99_999].as_str()), (100_000, "line 0"));
+    }
+
+    #[test]
+    fn a_pipe_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("error.log");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(Backwards::open(&path).is_err());
     }
 
     #[test]

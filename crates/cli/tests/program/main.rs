@@ -29,6 +29,7 @@ mod interrupted;
 mod renewing;
 mod revoked;
 mod rolled_back;
+mod secrets;
 
 mod bad_input;
 mod listing;

@@ -20,6 +20,7 @@ use renewal::policy::Ca;
 use renewal::secret::Secret;
 
 use super::{Account, Found, Key};
+use crate::reading;
 
 /// Reads everything in a folder such as `~/.acme.sh`; `None` when it has no certificate of acme.sh.
 #[must_use]
@@ -70,10 +71,10 @@ fn managed(folder: &Path) -> Option<Managed> {
     let name = folder.file_name()?.to_str()?;
     let domain = name.strip_suffix("_ecc").unwrap_or(name);
     let place = folder.join(format!("{domain}.conf"));
-    let values = Values::read(&fs::read_to_string(&place).ok()?);
+    let values = Values::read(&reading::text(&place).ok()?);
     values.get("Le_Domain")?;
     // What was installed elsewhere is what nginx serves; both are the same but for a crash.
-    let chain = fs::read(folder.join("fullchain.cer")).ok();
+    let chain = reading::bytes(&folder.join("fullchain.cer")).ok();
     let leaf = chain.and_then(|pem| x509::chain::leaf(&pem).ok());
     let hooks = [
         ("Le_PreHook", "before"),
@@ -153,9 +154,9 @@ fn account(home: &Path, ca: &Ca) -> Result<Account, String> {
     }
     let folder = home.join("ca").join(host).join(path);
     let place = folder.join("account.key");
-    let key = fs::read_to_string(&place)
+    let key = reading::text(&place)
         .map_err(|error| format!("the account at {ca}: {}: {error}", place.display()))?;
-    let about = fs::read_to_string(folder.join("ca.conf")).unwrap_or_default();
+    let about = reading::text(&folder.join("ca.conf")).unwrap_or_default();
     let about = Values::read(&about);
     Ok(Account {
         directory: ca.0.to_string(),

@@ -19,6 +19,7 @@ use renewal::secret::Secret;
 use serde::Deserialize;
 
 use super::{Account, Found, Key};
+use crate::reading;
 
 /// Reads everything; `None` when certbot never was here.
 #[must_use]
@@ -47,7 +48,7 @@ pub fn read(letsencrypt: &Path) -> Option<Found> {
         problems: Vec::new(),
     };
     for file in files {
-        match fs::read_to_string(&file) {
+        match reading::text(&file) {
             Ok(text) => found.managed.push(managed(letsencrypt, &file, &text)),
             Err(error) => found.problems.push(format!("{}: {error}", file.display())),
         }
@@ -82,7 +83,7 @@ fn managed(letsencrypt: &Path, file: &Path, text: &str) -> Managed {
         || letsencrypt.join("live").join(&name).join("cert.pem"),
         PathBuf::from,
     );
-    let leaf = fs::read(certificate)
+    let leaf = reading::bytes(&certificate)
         .ok()
         .and_then(|pem| x509::chain::leaf(&pem).ok());
     let hooks = [
@@ -210,9 +211,9 @@ fn account(letsencrypt: &Path, ca: &Ca, id: &str) -> Result<Account, String> {
     }
     let folder = letsencrypt.join("accounts").join(server).join(id);
     let place = folder.join("private_key.json");
-    let key = fs::read_to_string(&place)
+    let key = reading::text(&place)
         .map_err(|error| format!("the account {id} at {ca}: {}: {error}", place.display()))?;
-    let json = |name: &str| fs::read(folder.join(name)).ok();
+    let json = |name: &str| reading::bytes(&folder.join(name)).ok();
     let registration: Option<Registration> =
         json("regr.json").and_then(|text| serde_json::from_slice(&text).ok());
     let meta: Option<Meta> = json("meta.json").and_then(|text| serde_json::from_slice(&text).ok());

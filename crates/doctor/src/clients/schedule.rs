@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use renewal::adoption::Client;
 
+use crate::reading;
+
 /// Everything that starts other clients.
 #[derive(Clone, Debug, Default)]
 pub struct Schedules {
@@ -57,7 +59,7 @@ impl Schedules {
             all.extend(timers(root));
         }
         let table = |all: &mut Vec<Schedule>, path: &Path, own_file: bool| {
-            if let Ok(text) = fs::read_to_string(path) {
+            if let Ok(text) = reading::text(path) {
                 all.extend(jobs(path, &text, systemd, own_file));
             }
         };
@@ -91,7 +93,7 @@ impl Schedules {
     pub fn homes(&self) -> Vec<PathBuf> {
         let mut homes = Vec::new();
         for schedule in self.of(Client::AcmeSh) {
-            let text = fs::read_to_string(&schedule.place).unwrap_or_default();
+            let text = reading::text(&schedule.place).unwrap_or_default();
             for line in text
                 .lines()
                 .filter(|line| starts(line) == Some(Client::AcmeSh))

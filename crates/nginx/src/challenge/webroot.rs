@@ -1,25 +1,28 @@
 //! How is a challenge file put below a document root that somebody else owns?
 //!
 //! The site's user may write there, and we are root: below the document root no symbolic link is ever followed, and
-//! nothing is opened by a path that could change between two looks. The file and the folders made for it belong to
-//! the owner of the document root, so that its user can remove them.
+//! nothing is opened by a path that could change between two looks; [`way`] leads to it. The file and the folders made
+//! for it belong to the owner of the document root, so that its user can remove them. What is given away is what was
+//! made here and nothing that was put in its place: see [`is_fresh`].
 //!
 //! Nothing is synced: after a crash of the machine the order starts anew anyway.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use renewal::finding::{Finding, FindingName};
 use renewal::site::ChallengeFolder;
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, openat, unlinkat,
+    AtFlags, Dir, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, openat, unlinkat,
 };
 use rustix::io::Errno;
 
+use self::way::Failure;
 use crate::settings::Owner;
+
+mod way;
 
 /// Returns where the way to the token begins.
 pub(super) fn path(folder: &ChallengeFolder) -> &Path {
@@ -63,7 +66,8 @@ pub(super) fn tidy(folder: &ChallengeFolder, made: &[&'static str]) {
 
 /// Opens the folders on the way to the token, outermost first, as far as they are there.
 fn open_inner(folder: &ChallengeFolder) -> Vec<OwnedFd> {
-    let mut folders: Vec<OwnedFd> = open_root(path(folder)).into_iter().collect();
+    let root = way::open(path(folder)).map(|end| end.folder);
+    let mut folders: Vec<OwnedFd> = root.into_iter().collect();
     for name in inner(folder) {
         match folders.last().map(|above| open_folder(above, name)) {
             Some(Ok(inner)) => folders.push(inner),
@@ -73,8 +77,6 @@ fn open_inner(folder: &ChallengeFolder) -> Vec<OwnedFd> {
     folders
 }
 
-type Failure = (PathBuf, Errno);
-
 fn try_put(
     folder: &ChallengeFolder,
     owner: Owner,
@@ -83,10 +85,9 @@ fn try_put(
     made: &mut Vec<&'static str>,
 ) -> Result<(), Failure> {
     let mut path = path(folder).to_owned();
-    let mut at = open_root(&path).map_err(|errno| (path.clone(), errno))?;
-    let root = fstat(&at).map_err(|errno| (path.clone(), errno))?;
-    check_links(&path, root.st_uid).map_err(|link| (link, Errno::LOOP))?;
-    let grant = Grant::new(owner, &root);
+    let root = way::open(&path)?;
+    let grant = Grant::new(owner, &root.facts);
+    let mut at = root.folder;
     for name in inner(folder) {
         path.push(name);
         let wrong = |errno| (path.clone(), errno);
@@ -94,7 +95,9 @@ fn try_put(
             Ok(()) => {
                 made.push(name);
                 at = open_folder(&at, name).map_err(wrong)?;
-                grant.apply(&at, grant.folder_mode).map_err(wrong)?;
+                if is_fresh(&at).map_err(wrong)? {
+                    grant.apply(&at, grant.folder_mode).map_err(wrong)?;
+                }
             }
             Err(Errno::EXIST) => at = open_folder(&at, name).map_err(wrong)?,
             Err(errno) => return Err(wrong(errno)),
@@ -160,36 +163,28 @@ impl Grant {
     }
 }
 
-/// Opens the folder that the vhost names; links on the way to it are the admin's business, see [`check_links`].
-fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-}
-
 fn open_folder(above: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(above, name, flags, Mode::empty())
 }
 
-/// Refuses a link on the way to the document root that a user made and that leads to somebody else's folder.
+/// Says whether a folder is one that was just made here: ours, closed to others, and empty.
 ///
-/// # Errors
-///
-/// That link.
-fn check_links(path: &Path, root_owner: u32) -> Result<(), PathBuf> {
-    for part in path.ancestors() {
-        let link = part
-            .symlink_metadata()
-            .ok()
-            .filter(std::fs::Metadata::is_symlink);
-        if let Some(link) = link
-            && link.uid() != 0
-            && link.uid() != root_owner
-        {
-            return Err(part.to_owned());
+/// Its name lies in a folder of the site's user, who may have given it to another folder meanwhile: one of root's with
+/// something in it must not become the user's.
+fn is_fresh(folder: &OwnedFd) -> Result<bool, Errno> {
+    let facts = fstat(folder)?;
+    let ours = facts.st_uid == rustix::process::geteuid().as_raw() && facts.st_mode & 0o077 == 0;
+    Ok(ours && is_empty(folder)?)
+}
+
+fn is_empty(folder: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the folders between the one that the vhost names and the token.
@@ -229,5 +224,7 @@ fn finding(path: &Path, errno: Errno) -> Finding {
     ))
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -144,7 +144,10 @@ pub(crate) fn pair(lineages: &Lineages, lineage: &str, version: u32) -> Result<P
         Ok(String::from_utf8_lossy(&content).into_owned())
     };
     Ok(PemPair {
-        key: Secret::new(read(Part::Privkey)?),
+        key: file::read_secret(
+            &lineages.file(lineage, Part::Privkey, version),
+            FILE_BYTES_MAX,
+        )?,
         leaf: read(Part::Cert)?,
         issuers: read(Part::Chain)?,
     })
@@ -187,14 +190,14 @@ fn of_others(lineages: &Lineages, arrival: &Arrival) -> Option<(Chain, Secret)> 
         return None;
     }
     let chain = Chain::read(&file::read(&files.certificate, FILE_BYTES_MAX).ok()?).ok()?;
-    let key = String::from_utf8(file::read(&files.key, FILE_BYTES_MAX).ok()?).ok()?;
+    let key = file::read_secret(&files.key, FILE_BYTES_MAX).ok()?;
     let leaf = chain.leaf_pem();
     let mut versions = lineages.versions(&site.lineage).into_iter();
     let known = versions.any(|version| {
         let path = lineages.file(&site.lineage, Part::Cert, version);
         matches!(file::holds(&path, leaf.as_bytes()), Ok(Some(true)))
     });
-    (!known).then(|| (chain, Secret::new(key)))
+    (!known).then_some((chain, key))
 }
 
 /// A version whose missing files lie beside their places.

@@ -36,11 +36,11 @@ pub(crate) fn member(lineages: &Lineages, lineage: &str, version: u32) -> Result
     let chain = read(Part::Fullchain)?;
     let chain = Chain::read(&chain)
         .map_err(|error| format!("{}: {error}", path(Part::Fullchain).display()))?;
-    let key = String::from_utf8(read(Part::Privkey)?)
-        .map_err(|_| format!("{} is no text", path(Part::Privkey).display()))?;
+    let key = file::read_secret(&path(Part::Privkey), FILE_BYTES_MAX)
+        .map_err(|error| error.to_string())?;
     Ok(Member {
         chain,
-        key: Secret::new(key),
+        key,
         path: path(Part::Cert),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::reply::{Cut, Reply};
+use crate::reply::{Manner, Reply};
 
 /// What goes wrong on the way there or back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,23 @@ pub enum WireFault {
     Html,
     /// A header is missing.
     Without(ReplyHeader),
+    /// Another body comes instead, with the status and the headers of the reply; the request is carried out.
+    Says(Vec<u8>),
+    /// Where the body says the one, it says the other.
+    Rewritten {
+        /// What is looked for.
+        this: String,
+        /// What stands there instead.
+        by: String,
+    },
+    /// The new thing is said to be there: another `Location`.
+    Location(String),
+    /// A redirect comes instead, to there; the request is carried out.
+    Redirect(String),
+    /// The body comes byte by byte, with such a pause before each.
+    Drip(Duration),
+    /// So many bytes follow the body.
+    Endless(u64),
 }
 
 /// A header that a reply can lack.
@@ -58,7 +75,13 @@ impl Disturbance {
                 WireFault::CutReply { .. }
                 | WireFault::BrokenJson
                 | WireFault::Html
-                | WireFault::Without(_) => {
+                | WireFault::Without(_)
+                | WireFault::Says(_)
+                | WireFault::Rewritten { .. }
+                | WireFault::Location(_)
+                | WireFault::Redirect(_)
+                | WireFault::Drip(_)
+                | WireFault::Endless(_) => {
                     all.spoil.push(fault);
                 }
             }
@@ -70,10 +93,26 @@ impl Disturbance {
     pub(crate) fn spoil(&self, mut reply: Reply) -> Reply {
         for fault in &self.spoil {
             match fault {
-                WireFault::CutReply { after } => reply.cut = Some(Cut { after: *after }),
+                WireFault::CutReply { after } => reply.manner = Manner::Cut { after: *after },
                 WireFault::BrokenJson => reply.body.truncate(reply.body.len() / 2),
                 WireFault::Html => reply.replace_body("text/html", HTML_PAGE),
                 WireFault::Without(header) => reply.remove(header.name()),
+                WireFault::Says(body) => reply.body.clone_from(body),
+                WireFault::Rewritten { this, by } => {
+                    reply.body = String::from_utf8_lossy(&reply.body)
+                        .replace(this, by)
+                        .into();
+                }
+                WireFault::Location(url) => {
+                    reply.remove("location");
+                    reply = reply.with_location(url);
+                }
+                WireFault::Redirect(url) => {
+                    let nonce = reply.nonce();
+                    reply = Reply::empty(302).with_location(url).with_nonce(nonce);
+                }
+                WireFault::Drip(pause) => reply.manner = Manner::Drip(*pause),
+                WireFault::Endless(bytes) => reply.manner = Manner::Endless(*bytes),
                 WireFault::Slow(_) | WireFault::DropRequest | WireFault::LoseReply => {}
             }
         }

@@ -82,6 +82,7 @@ fn an_account_whose_key_was_changed_is_kept() {
     take_over(&file, &ca, &theirs(RSA), true).unwrap();
     let record = file.read().unwrap().unwrap();
     let key = pem(P256).unwrap().reveal().to_owned();
+    let key = key.into();
     file.replace(&Record { key, ..record }).unwrap();
     assert!(!give_back(&file, RSA_THUMBPRINT).unwrap());
     assert!(file.read().unwrap().is_some());

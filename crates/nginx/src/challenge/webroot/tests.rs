@@ -1,7 +1,8 @@
 //! Are challenge files put where nginx serves them, and nowhere else, whatever a site user laid in the way?
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::PathBuf;
 
 use super::*;
 
@@ -154,7 +155,7 @@ fn a_file_in_the_way_and_a_missing_document_root_are_told() {
     assert_eq!(finding.name, FindingName::WebrootMissing);
     assert_eq!(
         finding.detail,
-        "/nowhere/htdocs: No such file or directory (os error 2)"
+        "/nowhere: No such file or directory (os error 2)"
     );
 }
 
