@@ -207,7 +207,14 @@ impl NginxHost {
                             .iter()
                             .all(|path| self.lineages.named_by(path) == Some(&site.lineage))
                     };
-                    wanted::serve(batch, site, is_ours, files, ports, settings.edit)?
+                    wanted::serve(
+                        batch,
+                        site,
+                        is_ours,
+                        files,
+                        ports,
+                        settings.edit.allows(site),
+                    )?
                 };
                 Ok(Switch {
                     domain: site.domain().clone(),
@@ -227,7 +234,8 @@ impl NginxHost {
             }
             (Change::Stateless { site, thumbprint }, _) => {
                 let port = settings.http01_port;
-                let changes = wanted::stateless(batch, site, thumbprint, port, settings.edit)?;
+                let changes =
+                    wanted::stateless(batch, site, thumbprint, port, settings.edit.allows(site))?;
                 Ok(Switch {
                     domain: site.domain().clone(),
                     links: None,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::challenge::line_lost;
 use renewal::ending;
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
@@ -119,6 +120,15 @@ pub async fn run<W: World>(
         .iter()
         .map(|item| at_rest(item, request.dry_run, now))
         .collect();
+    let edit = world.settings().edit;
+    for (item, report) in plan.items.iter().zip(&mut reports) {
+        let line_at = remembered
+            .get(item.site.domain())
+            .and_then(|known| known.line_at);
+        report
+            .findings
+            .extend(line_lost(item.site, line_at, edit.allows(item.site)));
+    }
     let due = due_items(&plan, &seen.sites);
     let works = !request.dry_run && !due.is_empty();
     let mut reloads = seen.reloads;

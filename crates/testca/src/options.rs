@@ -15,6 +15,8 @@ use crate::faults::{Fault, NonceFault};
 pub struct Options {
     /// The address to listen on; anything but loopback is refused. Port 0 picks a free one.
     pub listen: SocketAddr,
+    /// The name by which clients reach it, where they know another than the address; then the port is 443.
+    pub called: Option<String>,
     /// How the names in an order become addresses.
     pub resolve: Resolve,
     /// The port of the first validation request, where Let's Encrypt uses 80.
@@ -82,6 +84,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            called: None,
             resolve: Resolve::Fixed {
                 names: HashMap::new(),
                 otherwise: vec![Ipv4Addr::LOCALHOST.into()],

@@ -12,8 +12,10 @@ use crate::answer::Answer;
 use crate::practice::Practice;
 
 mod bad;
+mod challenge;
 mod crashes;
 mod drift;
+mod machine;
 mod names;
 mod notices;
 

@@ -146,6 +146,14 @@ fn what_is_wrong_with_one_site_is_said_of_it_and_nothing_is_lost() {
     assert_eq!(refused.outcome("a.test"), "failed");
     assert_eq!(practice.orders(), 0);
     fs::remove_file(panel.host.nginx.vhost("nonsense.test")).unwrap();
+    panel.host.nginx.reload();
+    let address = panel.host.nginx.https_addresses()[0];
+    let taken_up =
+        || ["gone.test", "literal.test"].map(|domain| openssl::served(address, domain).is_some());
+    assert!(testkit::program::wait_until(
+        crate::answer::SOON,
+        || taken_up() == [true; 2]
+    ));
     let answer = ask(&panel, RENEW);
     for domain in ["a.test", "b.test", "gone.test", "literal.test"] {
         assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);
