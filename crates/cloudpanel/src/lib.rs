@@ -12,6 +12,7 @@
 //! | how is a site's certificate recorded? | `record`, `backup` |
 //! | and where the form is not known well enough? | `by_command` |
 //! | how are the panel's users told? | `notices` |
+//! | which account has the panel's own client? | `account` |
 //!
 //! # Invariants
 //!
@@ -25,6 +26,7 @@ mod settings;
 mod database;
 mod schema;
 mod inventory;
+mod account;
 mod row;
 mod record;
 mod backup;
