@@ -282,10 +282,10 @@ const DATABASE: &str = "/home/clp/htdocs/app/data/db.sq3";
 /// Makes the machine below the folder `$0`, says so, and lives as long as somebody listens.
 const OVERLAY: &str = r#"
 mount -t tmpfs -o mode=755 machine "$0"
-mkdir "$0/upper" "$0/work" "$0/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
-for folder in proc dev; do mount --bind "/$folder" "$0/root/$folder"; done
-exec chroot "$0/root" sh -c 'echo ready; exec cat > /dev/null'
+mkdir "$0/upper" "$0/aside" "$0/all"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/aside" "$0/all"
+for folder in proc dev; do mount --bind "/$folder" "$0/all/$folder"; done
+exec chroot "$0/all" sh -c 'echo ready; exec cat > /dev/null'
 "#;
 
 /// What the packages do, and what no other client is to have left there.
@@ -297,12 +297,12 @@ su -s /bin/sh -c 'mkdir -p /home/clp/htdocs/app/data /home/clp/htdocs/app/files/
 rm -rf /run/nginx.pid /etc/nginx /etc/letsencrypt /etc/clpctl /var/lib/clpctl /etc/cron.d /var/spool/cron
 mkdir -p /etc/nginx/sites-enabled /etc/nginx/ssl-certificates /etc/clpctl /etc/cron.d /run/lock /var/log/nginx
 chmod 700 /etc/nginx
-cp /bin/bash /usr/lib/root-shell
-chmod 4755 /usr/lib/root-shell
+cp /bin/bash /usr/lib/elevated-shell
+chmod 4755 /usr/lib/elevated-shell
 "#;
 
 /// Lets the panel's user do anything, as its sudoers file does, and nobody else.
-const SUDO: &str = r#"#!/usr/lib/root-shell -p
+const SUDO: &str = r#"#!/usr/lib/elevated-shell -p
 [ "$(id -run)" = clp ] || { echo "$(id -run) is not in the sudoers file" >&2; exit 1; }
 while [ "${1#-}" != "$1" ]; do word=$1; shift; [ "$word" != -- ] || break; done
 SUDO_USER=clp exec setpriv --reuid=0 --regid=0 --clear-groups "$@"

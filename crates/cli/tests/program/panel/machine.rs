@@ -197,19 +197,24 @@ fn a_command_that_is_the_panels_goes_to_it_untouched() {
     }
 }
 
-#[test]
-fn the_panels_account_is_read_used_for_orders_and_never_changed() {
-    let (machine, practice) = machine();
-    let absent = machine
-        .run("clpctl host:adopt --from=cloudpanel --json --dry-run")
-        .expect_ok();
-    let absent: Value = serde_json::from_str(&absent).unwrap();
-    assert_eq!(
-        absent["clients"][0]["accounts"],
-        json!([]),
-        "a young panel has none: {absent:#}"
-    );
-    // As PHP writes it.
+/// Runs the program there with `--json`.
+#[track_caller]
+fn asked(machine: &PanelMachine, words: &str) -> Value {
+    let said = machine.run(&format!("clpctl {words} --json")).expect_ok();
+    serde_json::from_str(&said).unwrap()
+}
+
+fn account(machine: &PanelMachine) -> Value {
+    asked(machine, "account:show")["accounts"][0].clone()
+}
+
+/// What the panel's account is kept among.
+fn config(machine: &PanelMachine) -> String {
+    machine.database.run("SELECT * FROM config;")
+}
+
+/// Gives the panel an account's key, as PHP writes it.
+fn with_account_key(machine: &PanelMachine) -> String {
     let key = Program::new("openssl")
         .args([
             "genpkey",
@@ -223,64 +228,62 @@ fn the_panels_account_is_read_used_for_orders_and_never_changed() {
     let _ = machine.database.run(&format!(
         "INSERT INTO config (key, value) VALUES ('le_private_key', '{key}');"
     ));
-    let rows = "SELECT * FROM config;";
-    let config = machine.database.run(rows);
-    let tree = || {
+    key
+}
+
+const ADOPT: &str = "host:adopt --from=cloudpanel";
+const FORCE: &str = "clpctl site:renew-certificates --force --domain=files.test";
+
+#[test]
+fn what_would_be_taken_over_from_the_panel_is_said_before_and_done_once() {
+    let (machine, practice) = machine();
+    let young = asked(&machine, "host:adopt --from=cloudpanel --dry-run");
+    assert_eq!(young["clients"][0]["accounts"], json!([]), "{young:#}");
+    let _ = with_account_key(&machine);
+    let tree = |folders: &str| {
         machine
-            .run("find /etc /var/lib /home -type f | sort | xargs md5sum")
+            .run(&format!("find {folders} -type f | sort | xargs md5sum"))
             .stdout
     };
-    let before = tree();
-
-    let dry = machine
-        .run("clpctl host:adopt --from=cloudpanel --dry-run --json")
-        .expect_ok();
-    let dry: Value = serde_json::from_str(&dry).unwrap();
-    assert_eq!(tree(), before, "a dry run");
+    let (before, panels) = (
+        tree("/etc /var/lib /home"),
+        tree("/home/clp /home/site* /etc/nginx"),
+    );
+    let dry = asked(&machine, "host:adopt --from=cloudpanel --dry-run");
+    assert_eq!(tree("/etc /var/lib /home"), before, "a dry run");
     let client = &dry["clients"][0];
     assert_eq!(client["client"], "cloudpanel");
     assert_eq!(client["accounts"][0]["outcome"], "taken-over", "{client:#}");
-    let names: Vec<_> = client["lineages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["name"])
-        .collect();
+    let lineages = client["lineages"].as_array().unwrap();
+    let names: Vec<_> = lineages.iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["panel.test", "files.test"]);
-    let adopted = machine
-        .run("clpctl host:adopt --from=cloudpanel --json")
-        .expect_ok();
-    let adopted: Value = serde_json::from_str(&adopted).unwrap();
+    let adopted = asked(&machine, ADOPT);
     assert_eq!(adopted["writes"], dry["writes"], "what the dry run said");
     assert_eq!(practice.asked(Endpoint::NewAccount), 0);
-    let own = "find /home /etc/nginx -type f | sort | xargs md5sum";
-    let panels = machine.run(own).stdout;
-    let again = machine
-        .run("clpctl host:adopt --from=cloudpanel --json")
-        .expect_ok();
+    assert_eq!(asked(&machine, ADOPT)["changed"], false);
     assert_eq!(
-        serde_json::from_str::<Value>(&again).unwrap()["changed"],
-        false,
-        "{again}"
+        tree("/home/clp /home/site* /etc/nginx"),
+        panels,
+        "what is the panel's stays"
     );
-    assert_eq!(machine.run(own).stdout, panels);
+}
 
+#[test]
+fn the_panels_account_is_used_for_orders_and_never_changed() {
+    let (machine, practice) = machine();
+    let key = with_account_key(&machine);
+    let before = config(&machine);
+    let _ = asked(&machine, ADOPT);
     let _ = machine.run("clpctl site:renew-certificates").expect_ok();
     assert_eq!(practice.orders(), 2);
     whole(&machine, "files.test", "files.test");
-    let account = || -> Value {
-        let shown = machine.run("clpctl account:show --json").expect_ok();
-        serde_json::from_str::<Value>(&shown).unwrap()["accounts"][0].clone()
-    };
-    let theirs = account();
+    let theirs = account(&machine);
     assert_eq!(
         theirs["directory"],
         format!("https://{LETS_ENCRYPT}/directory")
     );
-    let kept = machine
-        .run(&format!("cat {}", theirs["file"].as_str().unwrap()))
-        .stdout;
-    let kept: Value = serde_json::from_str(&kept).unwrap();
+    let file = theirs["file"].as_str().unwrap();
+    let kept: Value = serde_json::from_str(&machine.run(&format!("cat {file}")).stdout).unwrap();
     assert_eq!(
         kept["key"].as_str().unwrap().trim(),
         key.trim(),
@@ -295,34 +298,20 @@ fn the_panels_account_is_read_used_for_orders_and_never_changed() {
             refused.stderr
         );
     }
-    assert_eq!(
-        machine.database.run(rows),
-        config,
-        "read, and never changed"
-    );
-
+    // Given back and taken again, the CA knows it still.
     let _ = machine.run("clpctl host:adopt --undo").expect_ok();
-    assert_eq!(account()["url"], Value::Null);
-    let _ = machine
-        .run("clpctl host:adopt --from=cloudpanel")
-        .expect_ok();
-    let _ = machine
-        .run("clpctl site:renew-certificates --force --domain=files.test")
-        .expect_ok();
+    assert_eq!(account(&machine)["url"], Value::Null);
+    let _ = asked(&machine, ADOPT);
+    let _ = machine.run(FORCE).expect_ok();
     assert_eq!(
-        account()["url"],
+        account(&machine)["url"],
         theirs["url"],
-        "the same key is the same account at the CA"
+        "the same key is the same account"
     );
     let _ = machine.run("clpctl host:adopt --undo").expect_ok();
-    let _ = machine
-        .run("clpctl site:renew-certificates --force --domain=files.test")
-        .expect_ok();
-    assert_ne!(account()["url"], theirs["url"], "one of our own");
-    let other = machine
-        .run("clpctl host:adopt --from=cloudpanel --json")
-        .expect_ok();
-    let other: Value = serde_json::from_str(&other).unwrap();
-    assert_eq!(other["clients"][0]["accounts"][0]["outcome"], "stays");
-    assert_eq!(machine.database.run(rows), config);
+    let _ = machine.run(FORCE).expect_ok();
+    assert_ne!(account(&machine)["url"], theirs["url"], "one of our own");
+    let stays = asked(&machine, ADOPT);
+    assert_eq!(stays["clients"][0]["accounts"][0]["outcome"], "stays");
+    assert_eq!(config(&machine), before);
 }
