@@ -12,7 +12,7 @@ use rusqlite::OptionalExtension as _;
 use crate::database::{self, Trouble, Writing};
 use crate::record::Draft;
 use crate::settings::Settings;
-use crate::{account, backup, by_command, inventory, notices, row, schema};
+use crate::{account, at_work, backup, by_command, inventory, notices, row, schema};
 
 /// A CloudPanel, if there is one on this host.
 #[derive(Clone, Debug)]
@@ -77,6 +77,11 @@ impl Panel for CloudPanel {
         let count = changes.len();
         let recorded = self.with(move |settings| record(settings, &changes, now));
         recorded.await.unwrap_or_else(|| vec![None; count])
+    }
+
+    async fn at_work(&self) -> Option<String> {
+        let renewal = |settings: &Settings| at_work::renewal(&settings.proc, &settings.program);
+        self.with(renewal).await.flatten()
     }
 
     async fn notify(&self, notices: Vec<Notice>, now: Timestamp) -> Result<(), HostFailure> {

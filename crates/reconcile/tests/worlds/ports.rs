@@ -172,6 +172,10 @@ impl Panel for NoPanel {
         changes.iter().map(|_| None).collect()
     }
 
+    async fn at_work(&self) -> Option<String> {
+        None
+    }
+
     async fn notify(&self, _notices: Vec<Notice>, _now: Timestamp) -> Result<(), HostFailure> {
         Ok(())
     }

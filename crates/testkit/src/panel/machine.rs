@@ -1,7 +1,7 @@
 //! How does a test get a whole machine with CloudPanel on it, whose paths, users and ports are the real ones?
 //!
-//! The machine is this one, seen through an overlay in a mount namespace of its own: what is written there, `/etc/passwd`
-//! included, is in memory and gone with it. nginx runs there as on the panel's hosts, on ports 80 and 443 of a loopback
+//! The machine is this one, seen through an overlay in namespaces of its own: what is written there, `/etc/passwd`
+//! included, is in memory and gone with it, as are its processes. nginx runs there as on the panel's hosts, on ports 80 and 443 of a loopback
 //! address that nobody else has, with `/etc/nginx/sites-enabled` and `/home/USER/htdocs`; the panel's database is where it
 //! is, and its user `clp` may do anything by `sudo`.
 
@@ -26,9 +26,11 @@ use super::{Entry, PanelDatabase, SCHEMA};
 /// A machine with CloudPanel.
 #[derive(Debug)]
 pub struct PanelMachine {
-    /// Holds the namespace open; ends with its standard input.
+    /// Made the machine.
     holder: Child,
-    nginx: Option<Child>,
+    /// The first process of the machine; all others there end with it.
+    first: u32,
+    running: Vec<Child>,
     /// The panel's database.
     pub database: PanelDatabase,
     address: Ipv4Addr,
@@ -50,7 +52,15 @@ impl PanelMachine {
             .tempdir()
             .expect("a temporary folder can be made");
         let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-ec", OVERLAY])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-ec",
+                OVERLAY,
+            ])
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -60,14 +70,19 @@ impl PanelMachine {
         let mut output = BufReader::new(holder.stdout.take().expect("it was asked for"));
         output.read_line(&mut said).expect("it answers");
         assert_eq!(said.trim(), "ready", "an overlay needs root and Linux 3.18");
-        let target = format!("--target={}", holder.id());
-        let inside = [ENTER[0], ENTER[1], ENTER[2], &target];
+        let number = holder.id();
+        let children = fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
+        let children = children.expect("the kernel lists children");
+        let first: u32 = children.trim().parse().expect("it has one child");
+        let target = format!("--target={first}");
+        let inside: Vec<&str> = ENTER.into_iter().chain([target.as_str()]).collect();
         // No two processes have the same number at once.
         let [_, third, high, low] = holder.id().to_be_bytes();
         let address = Ipv4Addr::new(127, 64 + third % 64, high, low);
         let machine = Self {
             holder,
-            nginx: None,
+            first,
+            running: Vec::new(),
             database: PanelDatabase::at(Path::new(DATABASE), &inside),
             address,
             users: 0,
@@ -139,6 +154,34 @@ impl PanelMachine {
         );
     }
 
+    /// Adds a site that the panel knows nothing of, and has nginx take it up.
+    ///
+    /// # Panics
+    ///
+    /// When files cannot be written.
+    #[track_caller]
+    pub fn add_plain(&self, domain: &str, pair: &Pair) {
+        let folder = format!("/srv/{domain}");
+        self.write(&format!("{folder}/crt"), &pair.fullchain(), 0o644);
+        self.write(&format!("{folder}/key"), &pair.key, 0o600);
+        let (http, https) = (self.http(), self.https());
+        let text = format!(
+            "server {{\n  listen {http};\n  listen {https} ssl;\n  server_name {domain};\n  root {folder};\n  \
+             ssl_certificate {folder}/crt;\n  ssl_certificate_key {folder}/key;\n}}\n"
+        );
+        self.write(
+            &format!("/etc/nginx/sites-enabled/{domain}.conf"),
+            &text,
+            0o644,
+        );
+        let _ = self.run("nginx -s reload").expect_ok();
+        let taken_up = || openssl::served(self.https(), domain).is_some();
+        assert!(
+            program::wait_until(START, taken_up),
+            "nginx does not take it up"
+        );
+    }
+
     /// Gives the panel a domain of its own.
     ///
     /// # Panics
@@ -168,7 +211,7 @@ impl PanelMachine {
             .program()
             .args(["/usr/sbin/nginx", "-g", "daemon off;"])
             .spawn(&log);
-        self.nginx = Some(nginx);
+        self.running.push(nginx);
         let written = || {
             let pid = fs::read_to_string(self.path("/run/nginx.pid"));
             pid.is_ok_and(|pid| !pid.trim().is_empty())
@@ -179,6 +222,13 @@ impl PanelMachine {
             "nginx does not listen:\n{}",
             fs::read_to_string(&log).unwrap_or_default()
         );
+    }
+
+    /// Leaves a line of shell running there, as root, until the machine is gone.
+    pub fn leave_running(&mut self, line: &str) {
+        let log = self.folder.path().join("running.log");
+        let line = self.program().args(["sh", "-c", line]);
+        self.running.push(line.spawn(&log));
     }
 
     /// Runs a line of shell there, as root.
@@ -194,7 +244,7 @@ impl PanelMachine {
     /// Returns where a file of the machine is for the test.
     #[must_use]
     pub fn path(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.holder.id()))
+        PathBuf::from(format!("/proc/{}/root{path}", self.first))
     }
 
     /// Writes a file there.
@@ -254,27 +304,21 @@ impl PanelMachine {
     }
 
     fn program(&self) -> Program {
-        let target = format!("--target={}", self.holder.id());
+        let target = format!("--target={}", self.first);
         Program::new(ENTER[0]).args(&ENTER[1..]).arg(target)
     }
 }
 
 impl Drop for PanelMachine {
     fn drop(&mut self) {
-        if let Some(nginx) = &mut self.nginx {
-            // nginx's fast shutdown takes the workers along.
-            let pid = rustix::process::Pid::from_child(nginx);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            if program::wait(nginx, START).is_none() {
-                program::kill(nginx);
-            }
-        }
+        // The first process dies with it, and with that all others of the machine.
         program::kill(&mut self.holder);
+        self.running.iter_mut().for_each(program::kill);
     }
 }
 
 /// What starts a program there, but for the process that is entered.
-const ENTER: [&str; 3] = ["nsenter", "--mount", "--root"];
+const ENTER: [&str; 4] = ["nsenter", "--mount", "--root", "--pid"];
 
 /// Where the panel has it.
 const DATABASE: &str = "/home/clp/htdocs/app/data/db.sq3";
@@ -284,7 +328,8 @@ const OVERLAY: &str = r#"
 mount -t tmpfs -o mode=755 machine "$0"
 mkdir "$0/upper" "$0/aside" "$0/all"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/aside" "$0/all"
-for folder in proc dev; do mount --bind "/$folder" "$0/all/$folder"; done
+mount --bind /dev "$0/all/dev"
+mount -t proc proc "$0/all/proc"
 exec chroot "$0/all" sh -c 'echo ready; exec cat > /dev/null'
 "#;
 

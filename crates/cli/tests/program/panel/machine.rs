@@ -197,6 +197,45 @@ fn a_command_that_is_the_panels_goes_to_it_untouched() {
     }
 }
 
+#[test]
+fn while_the_panel_renews_by_itself_its_sites_wait_and_the_others_go_on() {
+    let (mut machine, practice) = machine();
+    let plain = Authority::new("Older").issue(&["plain.test"], Days::left(5));
+    machine.add_plain("plain.test", &plain);
+    let theirs = "/home/clp/htdocs/app/files/bin/clpctl";
+    machine.write(
+        theirs,
+        "#!/bin/sh\ntouch /run/started\nwhile [ ! -e /run/done ]; do sleep 0.1; done\n",
+        0o755,
+    );
+    machine.leave_running(&format!("exec {theirs} lets-encrypt:renew:certificates"));
+    let started = machine.path("/run/started");
+    assert!(testkit::program::wait_until(crate::answer::SOON, || {
+        started.exists()
+    }));
+    let run = machine.run("clpctl site:renew-certificates --json");
+    let answer = Answer::read(&run).expect_code(3);
+    for domain in ["files.test", "panel.test"] {
+        assert_eq!(answer.outcome(domain), "postponed", "{:#}", answer.json);
+        let why = answer.site(domain)["reason"].to_string();
+        assert!(
+            why.contains("CloudPanel is obtaining certificates itself"),
+            "{why}"
+        );
+    }
+    assert_eq!(answer.outcome("plain.test"), "renewed");
+    assert_eq!(practice.orders(), 1);
+    let _ = machine.run("touch /run/done");
+    assert!(testkit::program::wait_until(crate::answer::SOON, || {
+        !machine
+            .run("cat /proc/*/cmdline | tr '\\0' ' '")
+            .stdout
+            .contains(theirs)
+    }));
+    let _ = machine.run("clpctl site:renew-certificates").expect_ok();
+    assert_eq!(practice.orders(), 3);
+}
+
 /// Runs the program there with `--json`.
 #[track_caller]
 fn asked(machine: &PanelMachine, words: &str) -> Value {
