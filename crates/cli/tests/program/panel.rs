@@ -15,6 +15,7 @@ mod bad;
 mod challenge;
 mod crashes;
 mod drift;
+mod imports;
 mod machine;
 mod names;
 mod notices;
