@@ -135,6 +135,7 @@ fn remembered(
     Remembered {
         suggestion: suggested,
         attempts: failed,
+        line_at: None,
     }
 }
 

@@ -12,6 +12,8 @@
 //! | how is a site's certificate recorded? | `record`, `backup` |
 //! | and where the form is not known well enough? | `by_command` |
 //! | how are the panel's users told? | `notices` |
+//! | is the panel renewing by itself? | `at_work` |
+//! | which account has the panel's own client? | `account` |
 //!
 //! # Invariants
 //!
@@ -25,6 +27,8 @@ mod settings;
 mod database;
 mod schema;
 mod inventory;
+mod account;
+mod at_work;
 mod row;
 mod record;
 mod backup;

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use renewal::finding::{Finding, FindingName};
 use renewal::panel::{Inventory, Notice, PanelSite, PemPair};
 use renewal::ports::{HostFailure, Known, Panel, RecordChange};
+use renewal::secret::Secret;
 use rusqlite::OptionalExtension as _;
 
 use crate::database::{self, Trouble, Writing};
 use crate::record::Draft;
 use crate::settings::Settings;
-use crate::{backup, by_command, inventory, notices, row, schema};
+use crate::{account, at_work, backup, by_command, inventory, notices, row, schema};
 
 /// A CloudPanel, if there is one on this host.
 #[derive(Clone, Debug)]
@@ -22,6 +23,23 @@ impl CloudPanel {
     #[must_use]
     pub fn new(settings: Option<Settings>) -> Self {
         Self(settings.map(Arc::new))
+    }
+
+    /// Returns the key of the account that the panel's own client has; `None` without a panel, or when it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub fn account_key(&self) -> Result<Option<Secret>, HostFailure> {
+        let Some(settings) = &self.0 else {
+            return Ok(None);
+        };
+        account::key(settings).map_err(|trouble| {
+            HostFailure(trouble.finding(
+                FindingName::PanelUnreadable,
+                "The account in CloudPanel's database cannot be read.",
+            ))
+        })
     }
 
     /// Has work on the database done where it holds up nobody; `None` without a panel.
@@ -59,6 +77,11 @@ impl Panel for CloudPanel {
         let count = changes.len();
         let recorded = self.with(move |settings| record(settings, &changes, now));
         recorded.await.unwrap_or_else(|| vec![None; count])
+    }
+
+    async fn at_work(&self) -> Option<String> {
+        let renewal = |settings: &Settings| at_work::renewal(&settings.proc, &settings.program);
+        self.with(renewal).await.flatten()
     }
 
     async fn notify(&self, notices: Vec<Notice>, now: Timestamp) -> Result<(), HostFailure> {

@@ -16,6 +16,8 @@ pub struct Settings {
     pub passwd: PathBuf,
     /// The panel's own program, for what is not to be done to its database.
     pub program: PathBuf,
+    /// Where the kernel lists processes.
+    pub proc: PathBuf,
     /// Where copies of the database are kept.
     pub backups: PathBuf,
     /// How long it is waited for while the panel holds the database.
@@ -33,6 +35,7 @@ impl Settings {
             nginx,
             passwd: "/etc/passwd".into(),
             program: "/usr/bin/clpctl".into(),
+            proc: "/proc".into(),
             backups,
             patience: PATIENCE,
         }

@@ -16,7 +16,7 @@ use renewal::ports::Issuer;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::agents::{Compared, Heard};
-use self::connection::{Connector, Failure, is_redirect};
+use self::connection::{CA_AGENT, Connector, Failure, is_redirect};
 pub(crate) use self::findings::without_address;
 pub use self::judge::judge;
 pub use self::observation::{BODY_BYTES_READ, Cause, End, Fetch, Hop, Observation, Stage};
@@ -116,7 +116,7 @@ impl Preflight {
         let fetches = usable
             .into_iter()
             .take(ADDRESSES_MAX)
-            .map(|address| self.fetch(&first, address, deadline));
+            .map(|address| self.fetch(CA_AGENT, &first, address, deadline));
         let observation = Observation {
             probe: probe.clone(),
             port: self.settings.http_port,
@@ -140,14 +140,24 @@ impl Preflight {
         self.settings.private_ca
     }
 
-    /// Fetches the probe from one address, redirects included.
-    async fn fetch(&self, first: &Target, address: IpAddr, deadline: Instant) -> Fetch {
+    /// Fetches the probe from one address, redirects included, as somebody who is called so.
+    async fn fetch(
+        &self,
+        agent: &'static str,
+        first: &Target,
+        address: IpAddr,
+        deadline: Instant,
+    ) -> Fetch {
         let first_address = SocketAddr::new(address, first.port);
         let (mut been, mut hops) = (vec![first.clone()], Vec::new());
         let mut address = first_address;
         let end = loop {
             let target = been.last().unwrap_or(first);
-            let reply = match self.connector.get(target, address, deadline).await {
+            let reply = match self
+                .connector
+                .get_as(agent, target, address, deadline)
+                .await
+            {
                 Ok(reply) => reply,
                 Err(Failure(stage, cause)) => {
                     let has_no_way = is_public(address.ip())

@@ -179,10 +179,10 @@ impl NginxHost {
         change: &Change<'a>,
         files: Option<&'a (PathBuf, PathBuf)>,
     ) -> Result<Switch, EditError> {
-        let settings = &self.settings;
+        let may_edit = |site: &Site| self.settings.edit.allows(site);
         let ports = HostPorts {
-            http: settings.http01_port,
-            https: settings.https_port,
+            http: self.settings.http01_port,
+            https: self.settings.https_port,
         };
         match (*change, files) {
             (
@@ -207,7 +207,7 @@ impl NginxHost {
                             .iter()
                             .all(|path| self.lineages.named_by(path) == Some(&site.lineage))
                     };
-                    wanted::serve(batch, site, is_ours, files, ports, settings.edit)?
+                    wanted::serve(batch, site, is_ours, files, ports, may_edit(site))?
                 };
                 Ok(Switch {
                     domain: site.domain().clone(),
@@ -226,8 +226,8 @@ impl NginxHost {
                 })
             }
             (Change::Stateless { site, thumbprint }, _) => {
-                let port = settings.http01_port;
-                let changes = wanted::stateless(batch, site, thumbprint, port, settings.edit)?;
+                let port = self.settings.http01_port;
+                let changes = wanted::stateless(batch, site, thumbprint, port, may_edit(site))?;
                 Ok(Switch {
                     domain: site.domain().clone(),
                     links: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use renewal::name::Name;
 use renewal::names::Names;
-use renewal::policy::Policy;
+use renewal::policy::{EditVhosts, Policy};
 use rustls::pki_types::CertificateDer;
 
 /// The settings of this host; the defaults are those of the documentation.
@@ -19,8 +19,8 @@ pub struct Settings {
     pub prefix: Option<PathBuf>,
     /// How nginx is told to take up its configuration.
     pub reload: Reload,
-    /// Whether vhosts may be edited.
-    pub edit: bool,
+    /// Which vhosts may be edited.
+    pub edit: EditVhosts,
     /// Where a site that does not listen for TLS yet will, and is looked at.
     pub https_port: u16,
     /// Where the CA asks for challenges.
@@ -44,7 +44,7 @@ impl Default for Settings {
             config: DEFAULT_CONFIG.into(),
             prefix: None,
             reload: Reload::Auto,
-            edit: true,
+            edit: EditVhosts::default(),
             https_port: 443,
             http01_port: 80,
             http01_owner: Owner::DocumentRoot,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::StreamExt as _;
 use renewal::challenge::{Probe, Reached, Way, listens_on, ways, ways_without_nginx};
 use renewal::dead_names::Stumbled;
-use renewal::finding::{Finding, FindingName};
+use renewal::finding::{Finding, FindingName, Severity};
 use renewal::policy::Http01Mode;
 use renewal::ports::{Authority as _, Preflight as _};
 use renewal::site::{Site, Source};
@@ -51,9 +51,12 @@ pub(crate) async fn check<W: World>(
     let mut stumbled: Vec<Finding> = Vec::new();
     let mut partly = None;
     let ways = match possible {
-        Possible::ByNginx { line_may_help } => {
-            ways(site, port, thumbprint, settings.edit && line_may_help)
-        }
+        Possible::ByNginx { line_may_help } => ways(
+            site,
+            port,
+            thumbprint,
+            settings.edit.allows(site) && line_may_help,
+        ),
         Possible::WithoutNginx => ways_without_nginx(site, port),
     };
     for way in ways.iter().copied() {
@@ -64,7 +67,8 @@ pub(crate) async fn check<W: World>(
         match probe(world, answers, site, way, thumbprint).await {
             Ok(at) if way == Way::InsertStateless => return Checked::Works(Way::Stateless, at),
             Ok(at) => return Checked::Works(way, at),
-            Err(names) => {
+            Err(mut names) => {
+                names.iter_mut().for_each(|name| say_unclaimed(site, name));
                 // The first way is the one people set up: what stops it is the cause.
                 if stumbled.is_empty() {
                     stumbled = all(&names);
@@ -81,7 +85,7 @@ pub(crate) async fn check<W: World>(
         return Checked::Partly(*way, names.clone());
     }
     if ways.contains(&Way::InsertStateless)
-        && stumbled.iter().all(|finding| finding.name.line_may_cure())
+        && stumbled.iter().all(|finding| is_curable(finding.name))
     {
         return Checked::NeedsLine(stumbled);
     }
@@ -92,9 +96,64 @@ pub(crate) async fn check<W: World>(
         // Nothing of ours answers; what the CA would see all the same is the cause.
         let seen = probe(world, answers, site, Way::InsertStateless, thumbprint).await;
         stumbled = all(&seen.err().unwrap_or_default());
-        stumbled.push(no_way(site, port, settings.edit));
+        stumbled.push(no_way(site, port, settings.edit.allows(site)));
+    } else if !settings.edit.allows(site)
+        && ways_with_edit(site, port, thumbprint)
+        && let [first, others @ ..] = stumbled.as_mut_slice()
+        && first.name.line_may_cure()
+        && others.iter().all(|finding| is_curable(finding.name))
+    {
+        first.fix.push_str(OR_ALLOW);
     }
     Checked::Hopeless(stumbled)
+}
+
+/// Says of a name at which a web server did not answer as it should that no server block of the site has it.
+fn say_unclaimed(site: &Site, (name, findings): &mut Stumbled) {
+    let claims = |written: &String| {
+        let written = written.to_ascii_lowercase();
+        // What a pattern or a variable stands for, nginx alone knows.
+        written.starts_with(['~', '$'])
+            || written.ends_with(".*")
+            || written.strip_prefix('.').unwrap_or(&written) == name.as_str()
+            || (written.strip_prefix('*').or(Some(&*written)))
+                .is_some_and(|end| end.starts_with('.') && name.as_str().ends_with(end))
+    };
+    let claimed = site
+        .servers
+        .iter()
+        .any(|server| server.names.iter().any(claims));
+    let Some(symptom) = findings
+        .first()
+        .filter(|finding| finding.name.line_may_cure())
+    else {
+        return;
+    };
+    let nameless = site.servers.iter().all(|server| server.names.is_empty());
+    if claimed || nameless {
+        return;
+    }
+    let place = site
+        .vhost()
+        .map_or_else(String::new, |place| format!(" in {}", place.file.display()));
+    let finding = Finding::new(
+        FindingName::NameNotServed,
+        format!("No server_name of the site is {name}, so nginx answers the CA by another server block."),
+    )
+    .severity(Severity::Fatal)
+    .detail(format!("there: {}", symptom.explanation))
+    .fix(format!("Add {name} to the site's server_name{place} (on a CloudPanel host in its Vhost editor), or do not ask for it."));
+    findings.insert(0, finding);
+}
+
+/// Says whether a line in the vhost may cure it: it does where the block with our line is the one for all other names.
+fn is_curable(name: FindingName) -> bool {
+    name.line_may_cure() || name == FindingName::NameNotServed
+}
+
+/// Says whether the line could be put into the vhost, if that were allowed.
+fn ways_with_edit(site: &Site, port: u16, thumbprint: &str) -> bool {
+    ways(site, port, thumbprint, true).contains(&Way::InsertStateless)
 }
 
 /// Fetches a probe for every wanted name, as the CA would, with the answer made available by `way`; returns where it
@@ -246,6 +305,9 @@ fn no_way(site: &Site, port: u16, edit: bool) -> Finding {
 /// How a mode that was set is given up.
 const OTHERWISE: &str = ": http01.mode = \"auto\"";
 
+/// What else a person can do about a vhost that stops the challenge.
+const OR_ALLOW: &str = " Or allow clpctl to answer by a line of its own in the vhost: edit = true in the table [nginx].";
+
 /// Names of one site that are looked at at once.
 const PROBES_AT_ONCE: usize = 8;
 
@@ -255,7 +317,7 @@ mod tests {
     use crate::answers::Answers;
     use crate::fakes::FakeWorld;
     use expect_test::{Expect, expect};
-    use renewal::policy::Http01Mode;
+    use renewal::policy::{EditVhosts, Http01Mode};
     use renewal::ports::{Host as _, Known};
 
     /// Shows why no way is open for a site that has no folder, in this mode.
@@ -267,7 +329,11 @@ mod tests {
         expect: Expect,
     ) {
         let mut world = FakeWorld::new(&["a.test/10"]);
-        std::sync::Arc::get_mut(&mut world).unwrap().settings.edit = edit;
+        std::sync::Arc::get_mut(&mut world).unwrap().settings.edit = if edit {
+            EditVhosts::All
+        } else {
+            EditVhosts::None
+        };
         world.host.change(|state| {
             state.http01 = mode;
             state.without_folder.insert("a.test".to_owned());

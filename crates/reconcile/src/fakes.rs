@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::policy::EditVhosts;
 use renewal::ports::{Clock, Event, Lease, LeaseHeld, Observer};
 use renewal::report::Report;
 
@@ -51,7 +52,7 @@ impl FakeWorld {
             settings: Settings {
                 jobs: 4,
                 http_port: 80,
-                edit: true,
+                edit: EditVhosts::default(),
             },
         })
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use renewal::challenge::line_lost;
 use renewal::ending;
 use renewal::finding::{Finding, FindingName};
 use renewal::name::Name;
@@ -108,10 +109,7 @@ pub async fn run<W: World>(
     }
     let known = std::mem::take(&mut seen.known);
     let now = world.clock().now();
-    let question = seen
-        .sites
-        .iter()
-        .map(|site| (&**site, remembered.get(site.domain())));
+    let question = (seen.sites.iter()).map(|site| (&**site, remembered.get(site.domain())));
     let plan = plan(question, &wish, now);
     announce(&**world, &plan, &seen.findings);
     let mut reports: Vec<SiteReport> = plan
@@ -119,6 +117,7 @@ pub async fn run<W: World>(
         .iter()
         .map(|item| at_rest(item, request.dry_run, now))
         .collect();
+    say_lost_lines(&**world, &plan, &remembered, &mut reports);
     let due = due_items(&plan, &seen.sites);
     let works = !request.dry_run && !due.is_empty();
     let mut reloads = seen.reloads;
@@ -402,6 +401,26 @@ fn at_rest(item: &Item<'_>, dry_run: bool, now: Timestamp) -> SiteReport {
         Action::Deploy(_) | Action::Order { .. } => {
             tally::planned(item, Outcome::Postponed, reason())
         }
+    }
+}
+
+/// Says of which vhosts somebody took the line that they need.
+fn say_lost_lines<W: World>(
+    world: &W,
+    plan: &Plan<'_>,
+    remembered: &HashMap<Name, Remembered>,
+    reports: &mut [SiteReport],
+) {
+    // Hardly any vhost needs one, and a fleet is not gone through for nothing.
+    if remembered.values().all(|known| known.line_at.is_none()) {
+        return;
+    }
+    let edit = world.settings().edit;
+    for (item, report) in plan.items.iter().zip(reports) {
+        let known = remembered.get(item.site.domain());
+        let line_at = known.and_then(|known| known.line_at);
+        let lost = line_lost(item.site, line_at, edit.allows(item.site));
+        report.findings.extend(lost);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything the driver is wired to.
 
+use renewal::policy::EditVhosts;
 use renewal::ports::{Authority, Clock, Host, Lease, Memory, Observer, Panel, Preflight};
 use tokio::sync::watch;
 
@@ -49,8 +50,8 @@ pub struct Settings {
     pub jobs: usize,
     /// The port on which the CA knocks.
     pub http_port: u16,
-    /// Whether vhosts may be edited.
-    pub edit: bool,
+    /// Which vhosts may be edited.
+    pub edit: EditVhosts,
 }
 
 /// A wish that the work should end, seen by everyone.

@@ -9,10 +9,12 @@
 
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::finding::{Finding, FindingName, Severity};
 use crate::policy::Http01Mode;
-use crate::site::{Server, Site};
+use crate::site::{Server, Site, Source};
 
 /// A way to answer HTTP-01 challenges (RFC 8555 section 8.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -94,6 +96,42 @@ pub fn ways_without_nginx(site: &Site, port: u16) -> Vec<Way> {
     standalone.then_some(Way::Standalone).into_iter().collect()
 }
 
+/// Says that our line, without which the site's challenges were not answered, is not in its vhost any more.
+///
+/// `line_at` is when it was put there; `edit` says whether the next renewal may put it there again.
+#[must_use]
+pub fn line_lost(site: &Site, line_at: Option<Timestamp>, edit: bool) -> Option<Finding> {
+    let at = line_at?;
+    if site.servers.iter().any(|server| server.stateless.is_some()) {
+        return None;
+    }
+    let who = match site.source {
+        Source::Cloudpanel => "CloudPanel",
+        Source::Nginx => "Somebody",
+    };
+    let place = site
+        .vhost()
+        .map_or_else(String::new, |place| format!("{place}: "));
+    let fix = if edit {
+        "Nothing: where challenges are still not answered without it, the next renewal puts it there again."
+    } else {
+        "Allow clpctl to put it there again (edit = true in the table [nginx]), or change what stops the challenge: clpctl site:doctor names it."
+    };
+    Some(
+        Finding::new(
+            FindingName::VhostChanged,
+            format!(
+                "{who} has written the vhost anew, and clpctl's challenge line is gone from it."
+            ),
+        )
+        .severity(Severity::Warning)
+        .detail(format!(
+            "{place}the line was put there on {at}, for challenges were not answered without it"
+        ))
+        .fix(fix),
+    )
+}
+
 /// Says whether the block answers plain HTTP on `port`.
 #[must_use]
 pub fn listens_on(server: &Server, port: u16) -> bool {
@@ -121,4 +159,50 @@ pub struct Reached {
     pub name: crate::name::Name,
     /// The address from DNS.
     pub address: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_lost;
+    use crate::name::Name;
+    use crate::names::Names;
+    use crate::policy::EditVhosts;
+    use crate::site::{Site, Source};
+    use expect_test::{Expect, expect};
+
+    fn check(source: Source, edit: EditVhosts, expect: Expect) {
+        let site = Site {
+            source,
+            ..Site::new(Names::from(Name::parse("a.test").unwrap()))
+        };
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(line_lost(&site, None, true), None);
+        let finding = line_lost(&site, Some(at), edit.allows(&site)).unwrap();
+        expect.assert_eq(&format!("{}\n{}", finding.explanation, finding.fix));
+    }
+
+    #[test]
+    fn a_line_that_somebody_took_away_is_noticed() {
+        check(
+            Source::Cloudpanel,
+            EditVhosts::NotThePanels,
+            expect![[r#"
+            CloudPanel has written the vhost anew, and clpctl's challenge line is gone from it.
+            Allow clpctl to put it there again (edit = true in the table [nginx]), or change what stops the challenge: clpctl site:doctor names it."#]],
+        );
+        check(
+            Source::Nginx,
+            EditVhosts::NotThePanels,
+            expect![[r#"
+            Somebody has written the vhost anew, and clpctl's challenge line is gone from it.
+            Nothing: where challenges are still not answered without it, the next renewal puts it there again."#]],
+        );
+        check(
+            Source::Nginx,
+            EditVhosts::None,
+            expect![[r#"
+            Somebody has written the vhost anew, and clpctl's challenge line is gone from it.
+            Allow clpctl to put it there again (edit = true in the table [nginx]), or change what stops the challenge: clpctl site:doctor names it."#]],
+        );
+    }
 }

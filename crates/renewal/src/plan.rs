@@ -43,6 +43,8 @@ pub struct Remembered {
     pub suggestion: Option<Suggestion>,
     /// Its failures since the last success.
     pub attempts: Option<Attempts>,
+    /// When our challenge line was put into its vhost, where it was needed at the last renewal.
+    pub line_at: Option<Timestamp>,
 }
 
 /// What to do with one site.

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::KeyType;
+use crate::site::{Site, Source};
 
 /// The settings of one site, after defaults, file, environment and flags were laid over each other.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -85,6 +86,30 @@ pub enum Http01Mode {
     Webroot,
     /// By a listener of our own.
     Standalone,
+}
+
+/// Which vhosts may be edited.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum EditVhosts {
+    /// All but those that a panel writes: it would write them anew at any time, without what was put there.
+    #[default]
+    NotThePanels,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl EditVhosts {
+    /// Says whether the vhost of `site` may be edited.
+    #[must_use]
+    pub fn allows(self, site: &Site) -> bool {
+        match self {
+            Self::NotThePanels => site.source != Source::Cloudpanel,
+            Self::All => true,
+            Self::None => false,
+        }
+    }
 }
 
 /// What becomes of a name that no CA could prove any more.

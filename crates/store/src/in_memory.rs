@@ -54,6 +54,13 @@ impl State {
                     self.sites.remove(domain);
                 }
             }
+            Note::Line(domain, at) => {
+                let site = self.sites.entry(domain.clone()).or_default();
+                site.line_at = at;
+                if *site == Remembered::default() {
+                    self.sites.remove(domain);
+                }
+            }
             Note::History(entry) => {
                 self.history.push_back(entry.clone());
                 let surplus = self.history.len().saturating_sub(HISTORY_ENTRIES_MAX);

@@ -39,6 +39,7 @@ contract! {
     suggestions_and_failures_of_a_site_are_remembered_apart
     a_later_suggestion_replaces_an_earlier_one
     failures_are_forgotten_alone
+    a_line_in_a_vhost_is_remembered_until_it_is_not_needed
     certificate_files_come_back_as_they_were_seen
     what_was_spent_counts_in_the_next_run
     an_open_order_is_kept_until_it_is_fulfilled
@@ -248,6 +249,22 @@ fn failures_are_forgotten_alone(memory: &impl Kept) {
     assert_eq!(sites.len(), 1);
     assert_eq!(sites["a.test"].suggestion, Some(suggestion("one", true)));
     assert_eq!(sites["a.test"].attempts, None);
+}
+
+fn a_line_in_a_vhost_is_remembered_until_it_is_not_needed(memory: &impl Kept) {
+    let domain = name("a.test");
+    let note = |note: Note<'_>| memory.with(|memory| memory.note(&[note]).unwrap());
+    note(Note::Line(&domain, Some(time(1))));
+    note(Note::Line(&domain, Some(time(2))));
+    note(Note::Attempts(&domain, None));
+    let sites = memory.with(|memory| memory.remembered().unwrap());
+    assert_eq!(sites["a.test"].line_at, Some(time(2)));
+    note(Note::Line(&domain, None));
+    assert!(
+        memory
+            .with(|memory| memory.remembered().unwrap())
+            .is_empty()
+    );
 }
 
 fn certificate_files_come_back_as_they_were_seen(memory: &impl Kept) {

@@ -83,7 +83,7 @@ fn a_newer_clpctls_file_is_refused() {
         &folder,
         &path,
         &expect![
-            "DIR/state/clpctl.db was written by a newer clpctl (its form is 99, this clpctl knows 3); nothing was changed; install that clpctl again, or moving it aside is safe (mv DIR/state/clpctl.db DIR/state/clpctl.db.old; also DIR/state/clpctl.db-wal and DIR/state/clpctl.db-shm): the next run reads sites and certificates anew, and only the history and the count of used-up CA limits are lost"
+            "DIR/state/clpctl.db was written by a newer clpctl (its form is 99, this clpctl knows 4); nothing was changed; install that clpctl again, or moving it aside is safe (mv DIR/state/clpctl.db DIR/state/clpctl.db.old; also DIR/state/clpctl.db-wal and DIR/state/clpctl.db-shm): the next run reads sites and certificates anew, and only the history and the count of used-up CA limits are lost"
         ],
     );
     let error = Database::open_read_only(&path).unwrap_err().to_string();
@@ -99,6 +99,7 @@ fn an_older_clpctls_file_is_brought_up_to_date_and_keeps_what_was_spent() {
         &path,
         "ALTER TABLE spent DROP COLUMN told_until;
          ALTER TABLE attempts DROP COLUMN names;
+         DROP TABLE lines;
          INSERT INTO spent VALUES ('https://ca.test/', 'own-failures-per-day', 'a.test', 1769990400000000);
          PRAGMA user_version = 1",
     );

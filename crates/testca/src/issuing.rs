@@ -142,6 +142,7 @@ pub(crate) struct ServerIdentity {
 impl ServerIdentity {
     pub(crate) fn new(
         address: std::net::IpAddr,
+        called: Option<&str>,
         now: Timestamp,
     ) -> Result<ServerIdentity, rcgen::Error> {
         let params = ca_params(
@@ -151,7 +152,9 @@ impl ServerIdentity {
         );
         let root = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), address.to_string()])?;
+        let mut names = vec!["localhost".to_owned(), address.to_string()];
+        names.extend(called.map(str::to_owned));
+        let mut params = CertificateParams::new(names)?;
         set_validity(&mut params, now - DAY, now + 3650 * DAY);
         params.serial_number = Some(SerialNumber::from_slice(&serial()));
         params.distinguished_name = named("Practice HTTPS Server");

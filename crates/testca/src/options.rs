@@ -17,6 +17,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The port in its URLs, where something between it and its clients has another.
     pub advertised_port: Option<u16>,
+    /// The name by which clients reach it, where they know another than the address; then the port is 443.
+    pub called: Option<String>,
     /// How the names in an order become addresses.
     pub resolve: Resolve,
     /// The port of the first validation request, where Let's Encrypt uses 80.
@@ -85,6 +87,7 @@ impl Default for Options {
         Options {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             advertised_port: None,
+            called: None,
             resolve: Resolve::Fixed {
                 names: HashMap::new(),
                 otherwise: vec![Ipv4Addr::LOCALHOST.into()],

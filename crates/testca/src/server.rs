@@ -97,13 +97,18 @@ impl TestCa {
         let listener = TcpListener::bind(asked).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let now = options.clock.now();
-        let identity = ServerIdentity::new(address.ip(), now)?;
+        let called = options.called.as_deref();
+        let identity = ServerIdentity::new(address.ip(), called, now)?;
         let acceptor = acceptor(&identity)?;
         let (stop, stopped) = watch::channel(false);
         let port = options.advertised_port.unwrap_or(address.port());
         let known_as = SocketAddr::new(address.ip(), port);
+        let base = called.map_or_else(
+            || format!("https://{known_as}"),
+            |name| format!("https://{name}"),
+        );
         let ca = Arc::new(Ca {
-            routes: Routes::new(format!("https://{known_as}")),
+            routes: Routes::new(base),
             requests: Requests::default(),
             faults: Faults::new(options.faults.clone(), options.seed),
             dice: Dice::new(options.seed),

@@ -5,9 +5,11 @@
 //! which files it writes for a site.
 
 mod host;
+mod machine;
 mod vhost;
 
 pub use host::{CLP, PanelHost, PanelSite};
+pub use machine::PanelMachine;
 pub use vhost::Shape;
 
 use std::fs;
@@ -46,6 +48,8 @@ CREATE TABLE notification (
 #[derive(Clone, Debug)]
 pub struct PanelDatabase {
     path: PathBuf,
+    /// What starts a program where the path is.
+    inside: Vec<String>,
 }
 
 /// Somebody who holds the database.
@@ -85,11 +89,24 @@ impl PanelDatabase {
     pub fn make(home: &Path) -> Self {
         let folder = home.join("clp/htdocs/app/data");
         fs::create_dir_all(&folder).expect("the folder of the database can be made");
-        let database = Self {
-            path: folder.join("db.sq3"),
-        };
+        let database = Self::at(&folder.join("db.sq3"), &[]);
         let _ = database.run(SCHEMA);
         database
+    }
+
+    /// Returns the one at this path, where such words start a program.
+    pub(crate) fn at(path: &Path, inside: &[&str]) -> Self {
+        Self {
+            path: path.to_owned(),
+            inside: inside.iter().map(|word| (*word).to_owned()).collect(),
+        }
+    }
+
+    fn sqlite3(&self) -> Program {
+        match self.inside.split_first() {
+            None => Program::new("sqlite3"),
+            Some((first, rest)) => Program::new(first).args(rest).arg("sqlite3"),
+        }
     }
 
     /// Returns the file.
@@ -120,7 +137,8 @@ impl PanelDatabase {
     /// When a statement fails.
     #[track_caller]
     pub fn run(&self, statements: &str) -> String {
-        let output = Program::new("sqlite3")
+        let output = self
+            .sqlite3()
             .args(["-batch", "-bail"])
             .arg(&self.path)
             .input(format!(".timeout 10000\n{statements}"))

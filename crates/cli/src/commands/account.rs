@@ -6,6 +6,7 @@ use renewal::policy::Ca;
 use serde_json::json;
 
 use super::by_hand::with_world;
+use super::host_adopt::not_the_panels;
 use crate::commands::Session;
 use crate::config::Config;
 use crate::console::LABEL;
@@ -109,6 +110,7 @@ pub fn show(session: &Session, config: &Config) -> Result<u8, CommandError> {
 /// When the CA refuses, or another run is at work.
 pub fn roll_over(session: &Session, config: &Config) -> Result<u8, CommandError> {
     let ca = config.usual_policy().ca;
+    not_the_panels(config, &ca, "it keeps its key")?;
     let thumbprint = with_world(
         session,
         config,
@@ -137,6 +139,7 @@ pub fn roll_over(session: &Session, config: &Config) -> Result<u8, CommandError>
 /// When the CA refuses, or another run is at work.
 pub fn deactivate(session: &Session, config: &Config) -> Result<u8, CommandError> {
     let ca = config.usual_policy().ca;
+    not_the_panels(config, &ca, "it stays")?;
     with_world(
         session,
         config,

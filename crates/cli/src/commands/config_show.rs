@@ -136,7 +136,7 @@ mod tests {
             {"key":"acme.jobs","place":"--jobs","site":null,"source":"flag","value":4}
             {"key":"dns.servers","place":"CLPCTL_DNS_SERVERS","site":null,"source":"environment","value":["[::1]:53"]}
             {"key":"profile","place":"clpctl.toml:5:1","site":"a.test","source":"file","value":"shortlived"}
-            {"key":"nginx.edit","place":null,"site":null,"source":"default","value":true}"#]].assert_eq(&plain(
+            {"key":"nginx.edit","place":null,"site":null,"source":"default","value":"auto"}"#]].assert_eq(&plain(
             [
                 found("acme.jobs"),
                 found("dns.servers"),

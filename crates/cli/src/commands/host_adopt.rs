@@ -7,6 +7,7 @@
 //! | file | has |
 //! | --- | --- |
 //! | `plan` | what would change |
+//! | `panel` | what CloudPanel's own client has |
 //! | `record` | what was changed, and the settings of the sites that were taken over |
 //! | `undo` | how it is given back |
 //! | `tell` | how it is told |
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use reconcile::world::World as _;
 use renewal::adoption::Client;
-use renewal::ports::{Host as _, Known, Lease as _};
+use renewal::panel::join;
+use renewal::policy::Ca;
+use renewal::ports::{Host as _, Known, Lease as _, Panel as _};
 
 use self::plan::ClientPlan;
 use self::record::{Record, Stopped, Taken, TakenAccount};
@@ -27,6 +30,7 @@ use crate::config::{ADOPTED, Config, FILE_USUAL};
 use crate::errors::CommandError;
 use crate::wire::{Access, Wiring};
 
+mod panel;
 mod plan;
 mod record;
 mod tell;
@@ -41,6 +45,7 @@ mod undo;
     clpctl host:adopt --dry-run                        show what would change\n  \
     clpctl host:adopt --from=certbot\n  \
     clpctl host:adopt --from=certbot --disable-other-client\n  \
+    clpctl host:adopt --from=cloudpanel                order with the account that CloudPanel has\n  \
     clpctl host:adopt --undo"
 )]
 pub struct Arguments {
@@ -103,7 +108,9 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
             let undone = undo::undo(&world, &files, only, !arguments.dry_run).await?;
             return tell::undone(session, arguments.dry_run, &undone);
         }
-        let look = world.host().look(&Known::new()).await?;
+        let mut look = world.host().look(&Known::new()).await?;
+        let inventory = world.panel().inventory(&Known::new()).await;
+        join(&mut look, inventory, world.clock().now());
         let home = session.environment.get("HOME");
         let plans = plan::plan(&world, config, &look.sites, home, only)?;
         if plans.is_empty() {
@@ -124,6 +131,26 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
 }
 
 pub(super) use self::plan::find as find_clients;
+
+/// Refuses to change an account at `ca` that is CloudPanel's as well: its client could not use it any more.
+///
+/// # Errors
+///
+/// When it is, or what was taken over cannot be read.
+pub(super) fn not_the_panels(config: &Config, ca: &Ca, change: &str) -> Result<(), CommandError> {
+    let record = Files::new(config).read()?;
+    let taken = record.clients.get(&Client::Cloudpanel);
+    let shared = taken.is_some_and(|taken| {
+        let mut accounts = taken.accounts.iter();
+        accounts.any(|account| *account.directory == *ca.0)
+    });
+    if !shared {
+        return Ok(());
+    }
+    Err(CommandError::mend(format!("The account at {ca} is CloudPanel's as well, so {change}."))
+        .cause("CloudPanel's own client would be locked out of it: its database keeps the only key it knows")
+        .hint("give it back first, so that clpctl gets an account of its own: clpctl host:adopt --undo --from=cloudpanel"))
+}
 
 /// Where the record and the settings are kept.
 struct Files {

@@ -4,7 +4,8 @@ use clap::Args;
 use doctor::examine;
 use renewal::finding::Severity;
 use renewal::name::Name;
-use renewal::ports::{Host as _, Look, Memory as _};
+use renewal::panel::join;
+use renewal::ports::{Host as _, Look, Memory as _, Panel as _};
 use renewal::site::Site;
 
 use crate::arguments::site_name;
@@ -41,7 +42,9 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
     let examined = runtime.block_on(async {
         // What was read before need not be read again; without it looking is merely slower.
         let known = world.memory().known().unwrap_or_default();
-        let look = world.host().look(&known).await?;
+        let mut look = world.host().look(&known).await?;
+        let inventory = world.panel().inventory(&known).await;
+        join(&mut look, inventory, world.clock().now());
         let sites = chosen(&look, &arguments.domain)?;
         let remembered = world.memory().remembered()?;
         let eyes = HostEyes::new(&world, config, &look, &sites, &remembered);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use renewal::certificate::KeyType;
-use renewal::policy::{Ca, DeadNames, Http01Mode};
+use renewal::policy::{Ca, DeadNames, EditVhosts, Http01Mode};
 
 use super::read::{Reader, SiteReader};
 use super::values::{Challenge, Contact, Jobs, Manage, Owner, Reload, Size, Value};
@@ -134,7 +134,7 @@ settings! {
         config: PathBuf = r#""/etc/nginx/nginx.conf""#, "the file that nginx starts reading at";
         prefix: Option<PathBuf> = r#""""#, "what nginx was started with as -p; empty when with nothing";
         reload: Reload = r#""auto""#, "how nginx is told to take up its configuration; auto signals its master process";
-        edit: bool = "true", "whether clpctl may insert its challenge line and the lines for TLS into vhosts";
+        edit: EditVhosts = r#""auto""#, "whether clpctl may insert its challenge line and the lines for TLS into vhosts: true, false, or auto, which leaves alone the vhosts that CloudPanel writes";
         https_port: NonZeroU16 = "443", "where the served certificate is looked at, besides each listen directive";
     }
 

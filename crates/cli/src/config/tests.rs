@@ -194,7 +194,7 @@ fn values_of_the_wrong_kind() {
     check(
         "[nginx]\nedit = \"yes\"\nbinary = \"nginx\"\nhttps_port = 0xff",
         expect![[r#"
-            clpctl.toml:2:1: edit: true or false is expected here, and this is a text in quotes
+            clpctl.toml:2:1: edit: “yes” is not true, false, or auto
             clpctl.toml:3:1: binary: “nginx” is not an absolute path
             clpctl.toml:4:1: https_port: a port from 1 to 65535 is expected here, and this is a number
         "#]],

@@ -12,8 +12,11 @@ use crate::answer::Answer;
 use crate::practice::Practice;
 
 mod bad;
+mod challenge;
 mod crashes;
 mod drift;
+mod imports;
+mod machine;
 mod names;
 mod notices;
 

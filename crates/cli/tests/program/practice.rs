@@ -20,29 +20,38 @@ pub(crate) struct Practice {
 impl Practice {
     /// Starts a practice CA that knocks at this host's nginx, and makes it the host's CA.
     pub(crate) fn start(host: &mut Host, change: impl FnOnce(&mut Options)) -> Self {
+        let (http_port, https_port) = (host.nginx.http_port(), host.nginx.https_port());
+        let practice = Self::run(Ipv4Addr::LOCALHOST, |options| {
+            (options.http_port, options.https_port) = (http_port, https_port);
+            change(options);
+        });
+        let bundle = host.folder().join("practice.pem");
+        fs::write(&bundle, practice.ca.ca_bundle_pem()).expect("the bundle can be written");
+        host.set_ca(&practice.ca.directory_url(), &bundle);
+        let servers = format!("[\"{}\"]", practice.dns.address());
+        host.set("dns", "servers", &servers);
+        practice
+    }
+
+    /// Starts a practice CA to which every name leads to this address.
+    pub(crate) fn run(everywhere: Ipv4Addr, change: impl FnOnce(&mut Options)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime can be made");
         let (ca, dns) = runtime.block_on(async {
-            let dns = DnsServer::start(Zone::new(&[Ipv4Addr::LOCALHOST.into()]))
+            let dns = DnsServer::start(Zone::new(&[everywhere.into()]))
                 .await
                 .expect("there is a free port");
             let mut options = Options {
                 resolve: Resolve::Dns(dns.address()),
-                http_port: host.nginx.http_port(),
-                https_port: host.nginx.https_port(),
                 ..Options::default()
             };
             change(&mut options);
             let ca = TestCa::start(options).await.expect("there is a free port");
             (ca, dns)
         });
-        let bundle = host.folder().join("practice.pem");
-        fs::write(&bundle, ca.ca_bundle_pem()).expect("the bundle can be written");
-        host.set_ca(&ca.directory_url(), &bundle);
-        host.set("dns", "servers", &format!("[\"{}\"]", dns.address()));
         Self {
             ca,
             dns,

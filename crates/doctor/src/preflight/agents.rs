@@ -1,6 +1,6 @@
 //! Is a browser answered differently from the CA?
 //!
-//! Both ask for the same challenge, which nobody made, at the same addresses: when one hears that there is no such
+//! Both ask for the same challenge, which nobody made, at the same addresses, and follow the same redirects: when one hears that there is no such
 //! file and the other is sent away, a rule looks at what they call themselves.
 
 use std::fmt;
@@ -11,7 +11,8 @@ use renewal::name::Name;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::connection::{CA_AGENT, Failure};
+use super::connection::CA_AGENT;
+use super::observation::{End, Fetch};
 use super::target::Target;
 use super::{ADDRESSES_MAX, Preflight};
 use crate::address::is_public;
@@ -56,25 +57,30 @@ impl Preflight {
             .filter(|address| self.settings.private_ca || is_public(*address));
         let target = &Target::challenge(name.clone(), self.settings.http_port, TOKEN);
         let each = usable.take(ADDRESSES_MAX).map(|ip| async move {
-            let address = SocketAddr::new(ip, target.port);
             let (ca, browser) = join(
-                self.connector.get_as(CA_AGENT, target, address, deadline),
-                self.connector
-                    .get_as(BROWSER_AGENT, target, address, deadline),
+                self.fetch(CA_AGENT, target, ip, deadline),
+                self.fetch(BROWSER_AGENT, target, ip, deadline),
             )
             .await;
-            let heard = |reply: Result<super::connection::Reply, Failure>| match reply {
-                Ok(reply) => Heard::Status(reply.status),
-                Err(Failure(_, cause)) => Heard::Nothing(cause.to_string()),
-            };
             Compared {
-                address,
-                ca: heard(ca),
-                browser: heard(browser),
+                address: SocketAddr::new(ip, target.port),
+                ca: heard(&ca),
+                browser: heard(&browser),
             }
         });
         join_all(each).await
     }
+}
+
+/// Returns what was heard at the end of the way: where https is forced, rules often stand behind the redirect.
+fn heard(fetch: &Fetch) -> Heard {
+    let last = || fetch.hops.last().map(|hop| Heard::Status(hop.status));
+    let heard = match &fetch.end {
+        End::Answered(_) | End::NotFollowed(_) => last(),
+        End::Failed { cause, .. } => Some(Heard::Nothing(cause.to_string())),
+        End::Unresolved { host, .. } => Some(Heard::Nothing(format!("{host} leads nowhere"))),
+    };
+    heard.unwrap_or_else(|| Heard::Nothing("no answer".to_owned()))
 }
 
 /// A token that no CA makes.

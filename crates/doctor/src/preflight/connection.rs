@@ -57,17 +57,7 @@ impl Connector {
         }
     }
 
-    /// Fetches `target` from `address` as the CA does; over at `deadline` whatever happens.
-    pub(super) async fn get(
-        &self,
-        target: &Target,
-        address: SocketAddr,
-        deadline: Instant,
-    ) -> Result<Reply, Failure> {
-        self.get_as(CA_AGENT, target, address, deadline).await
-    }
-
-    /// As [`Connector::get`], under another name.
+    /// Fetches `target` from `address` as somebody who is called so; over at `deadline` whatever happens.
     pub(super) async fn get_as(
         &self,
         agent: &'static str,

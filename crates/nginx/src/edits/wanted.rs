@@ -160,6 +160,6 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 const MAY_NOT_EDIT: &str =
-    "The vhost needs lines that clpctl may not insert, for nginx.edit is off.";
+    "The vhost needs lines that clpctl may not insert, for nginx.edit does not allow that.";
 
 const SHARED_LINES: &str = "The certificate lines stand in a file that other vhosts may include too, so they are left as they are.";

@@ -6,6 +6,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use renewal::finding::FindingName;
+use renewal::policy::EditVhosts;
 use renewal::ports::{Change, Host as _};
 use testkit::certificate::{Authority, Days};
 use testkit::lineage;
@@ -208,7 +209,7 @@ async fn what_nginx_refuses_is_undone_byte_for_byte() {
 #[tokio::test]
 async fn without_leave_to_edit_the_missing_lines_are_told() {
     let nginx = Nginx::start([Site::plain("a.test")]);
-    let rig = Rig::with(nginx, |settings| settings.edit = false);
+    let rig = Rig::with(nginx, |settings| settings.edit = EditVhosts::None);
     let site = rig.site("a.test").await;
     let finding = rig.prepare(&[site]).await.remove(0).unwrap_err().0;
     assert_eq!(finding.name, FindingName::VhostNeedsLines);
@@ -235,7 +236,7 @@ async fn without_leave_to_edit_a_vhost_that_names_its_lineage_somehow_is_renewed
     let live = lineage::write(&letsencrypt, "a.test", 1, &pair);
     nginx.add(Site::files("a.test").certificate(live.join("cert.pem"), live.join("privkey.pem")));
     nginx.launch();
-    let rig = Rig::with(nginx, |settings| settings.edit = false);
+    let rig = Rig::with(nginx, |settings| settings.edit = EditVhosts::None);
     let site = rig.site("a.test").await;
     rig.deploy(&site).await;
 }

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) chains: BTreeMap<String, String>,
     /// Whether somebody else holds it.
     pub(crate) held: bool,
+    /// The process by which it obtains certificates itself.
+    pub(crate) at_work: Option<String>,
     /// How often it was written.
     pub(crate) writes: u32,
     /// The notices, newest last.
@@ -120,6 +122,10 @@ impl Panel for FakePanel {
             None
         };
         changes.into_iter().map(write).collect()
+    }
+
+    async fn at_work(&self) -> Option<String> {
+        lock(&self.state).at_work.clone()
     }
 
     async fn notify(&self, notices: Vec<Notice>, _now: Timestamp) -> Result<(), HostFailure> {

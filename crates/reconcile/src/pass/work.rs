@@ -26,6 +26,7 @@ use crate::world::{Ending, Stop, World};
 use self::lines::{Lines, Need};
 use self::task::{Progress, Task};
 
+mod beside_panel;
 mod lines;
 mod outcome;
 mod task;
@@ -119,6 +120,7 @@ impl<W: World> Work<W> {
         reports: &mut [SiteReport],
     ) -> u32 {
         let due = self.postpone_without_nginx(due, reports);
+        let due = self.postpone_beside_panel(due, reports).await;
         match refused {
             Some(failure) => self.refuse(&due, &failure, reports),
             None => self.carry_out(due, reports).await,

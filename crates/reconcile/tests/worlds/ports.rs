@@ -13,6 +13,7 @@ use renewal::ledger::Ledger;
 use renewal::name::Name;
 use renewal::panel::{Inventory, Notice, PanelSite, PemPair};
 use renewal::plan::Remembered;
+use renewal::policy::EditVhosts;
 use renewal::ports::{
     Clock, Event, HistoryEntry, HostFailure, Known, Lease, LeaseHeld, Memory, MemoryFailure, Note,
     Observer, OpenOrder, Panel, Progress, RecordChange, Seen,
@@ -65,7 +66,7 @@ impl Process {
             settings: Settings {
                 jobs: 3,
                 http_port: 80,
-                edit: true,
+                edit: EditVhosts::default(),
             },
         })
     }
@@ -169,6 +170,10 @@ impl Panel for NoPanel {
 
     async fn record(&self, changes: Vec<RecordChange>, _now: Timestamp) -> Vec<Option<Finding>> {
         changes.iter().map(|_| None).collect()
+    }
+
+    async fn at_work(&self) -> Option<String> {
+        None
     }
 
     async fn notify(&self, _notices: Vec<Notice>, _now: Timestamp) -> Result<(), HostFailure> {

@@ -150,6 +150,7 @@ fn remembered(notes: &str, now: Timestamp) -> Remembered {
         attempts: note(notes, "failed")
             .map(failed)
             .or_else(|| note(notes, "told").map(told)),
+        line_at: None,
     }
 }
 

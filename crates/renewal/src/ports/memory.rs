@@ -67,6 +67,8 @@ pub enum Note<'a> {
     Order(&'a Name, Option<&'a OpenOrder>),
     /// The site failed so often; with `None` that is forgotten.
     Attempts(&'a Name, Option<&'a Attempts>),
+    /// Our challenge line was put into the site's vhost then; with `None` it is not needed there any more.
+    Line(&'a Name, Option<Timestamp>),
     /// For the history.
     History(&'a HistoryEntry),
 }

@@ -27,6 +27,9 @@ pub trait Panel: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Vec<Option<Finding>>> + Send;
 
+    /// Says by which process the panel obtains certificates itself at this moment, if it does.
+    fn at_work(&self) -> impl Future<Output = Option<String>> + Send;
+
     /// Tells the panel's users. Safe to repeat: a notice whose subject is there already is not added again.
     fn notify(
         &self,

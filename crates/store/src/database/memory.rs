@@ -43,6 +43,7 @@ impl Memory for Database {
                     Note::Attempts(domain, attempts) => {
                         sites::write_attempts(transaction, domain, *attempts)?;
                     }
+                    Note::Line(domain, at) => sites::write_line(transaction, domain, *at)?,
                     Note::History(entry) => history::write(transaction, entry)?,
                 }
             }

@@ -108,7 +108,7 @@ const PAGE_BYTES: i64 = 8192;
 /// The WAL file shrinks to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 4 * 1024 * 1024;
 
-const MIGRATIONS: [&str; 3] = ["
+const MIGRATIONS: [&str; 4] = ["
 CREATE TABLE suggestions (
     domain TEXT PRIMARY KEY, certificate TEXT NOT NULL,
     window_start INTEGER, window_end INTEGER, chosen_at INTEGER, explanation TEXT,
@@ -142,4 +142,6 @@ CREATE INDEX history_of_site ON history (domain, number);
 ALTER TABLE spent ADD COLUMN told_until INTEGER;
 ", "
 ALTER TABLE attempts ADD COLUMN names TEXT;
+", "
+CREATE TABLE lines (domain TEXT PRIMARY KEY, inserted_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 "];

@@ -1,4 +1,4 @@
-//! What is remembered of each site: the CA's window, and its failures.
+//! What is remembered of each site: the CA's window, its failures, and whether its vhost needs our line.
 
 use std::collections::HashMap;
 
@@ -37,6 +37,12 @@ pub(super) fn all(connection: &Connection) -> Answer<HashMap<Name, Remembered>> 
     while let Some(row) = rows.next()? {
         let site = sites.entry(column::name(row, 0)?).or_default();
         site.attempts = Some(attempts(row)?);
+    }
+    let mut statement = connection.prepare_cached("SELECT domain, inserted_at FROM lines")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let site = sites.entry(column::name(row, 0)?).or_default();
+        site.line_at = Some(column::moment(row, 1)?);
     }
     Ok(sites)
 }
@@ -96,6 +102,23 @@ pub(super) fn write_attempts(
             .as_ref()
             .map(|names| column::from_names(names.as_slice())),
     ])?;
+    Ok(())
+}
+
+pub(super) fn write_line(
+    connection: &Connection,
+    domain: &Name,
+    at: Option<Timestamp>,
+) -> Answer<()> {
+    let Some(at) = at else {
+        let mut statement = connection.prepare_cached("DELETE FROM lines WHERE domain = ?1")?;
+        statement.execute([domain.as_str()])?;
+        return Ok(());
+    };
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO lines VALUES (?1, ?2) ON CONFLICT DO UPDATE SET inserted_at = ?2",
+    )?;
+    statement.execute(params![domain.as_str(), column::from_moment(at)])?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! program: it runs where `/etc/passwd` has them.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,8 @@ pub struct PanelSite<'a> {
     pub aliases: &'a [&'a str],
     /// What its template puts below the domain's folder, such as `public`.
     pub below: &'a str,
+    /// What the panel puts where its templates say `{{settings}}`: basic auth, blocked bots, Cloudflare's ranges.
+    pub settings: &'a str,
 }
 
 impl<'a> PanelSite<'a> {
@@ -53,6 +55,7 @@ impl<'a> PanelSite<'a> {
             redirected: None,
             aliases: &[],
             below: "",
+            settings: "",
         }
     }
 
@@ -166,11 +169,7 @@ impl PanelHost {
         let number = FIRST_USER + u32::try_from(self.users.len()).expect("few");
         self.make_root(&folder, number);
         let certificates = self.host.nginx.certificates();
-        let addresses = self.addresses();
-        let text = vhost::text(
-            site.shape,
-            &self.parts(site, &folder, &certificates, &addresses),
-        );
+        let text = vhost::text(site.shape, &self.parts(site, &folder, &certificates));
         fs::write(self.host.nginx.vhost(site.domain), text).expect("a vhost can be written");
         entry
     }
@@ -187,8 +186,7 @@ impl PanelHost {
         pair.write(&self.host.nginx.certificates(), "custom-domain");
         let site = PanelSite::new(domain, Shape::Php);
         let certificates = self.host.nginx.certificates();
-        let addresses = self.addresses();
-        let text = vhost::own(&self.parts(&site, &root, &certificates, &addresses));
+        let text = vhost::own(&self.parts(&site, &root, &certificates));
         fs::write(self.host.nginx.vhost("custom-domain"), text).expect("a vhost can be written");
         let _ = self.database.run(&format!(
             "INSERT INTO config (key, value) VALUES ('custom_domain', '{domain}');"
@@ -233,18 +231,19 @@ impl PanelHost {
         site: &PanelSite<'a>,
         root: &'a Path,
         certificates: &'a Path,
-        addresses: &'a Addresses,
     ) -> Parts<'a> {
         self.backs.push(Port::free());
-        let back = self.backs.last().map_or(0, Port::number);
+        let number = self.backs.last().map_or(0, Port::number);
+        let back = (Ipv4Addr::LOCALHOST, number).into();
         Parts {
             domain: site.domain,
             redirected: site.redirected,
             aliases: site.aliases,
+            settings: site.settings,
             root,
             certificates,
-            http: &addresses.0,
-            https: &addresses.1,
+            http: self.host.nginx.http_addresses(),
+            https: self.host.nginx.https_addresses(),
             back,
         }
     }
@@ -259,11 +258,6 @@ impl PanelHost {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
                 .expect("the folder is ours");
         }
-    }
-
-    fn addresses(&self) -> Addresses {
-        let nginx = &self.host.nginx;
-        (nginx.http_addresses(), nginx.https_addresses())
     }
 
     fn passwd(&self) -> PathBuf {
@@ -285,9 +279,6 @@ impl PanelHost {
         fs::write(self.passwd(), text).expect("the list can be written");
     }
 }
-
-/// Where plain HTTP and HTTPS are listened for.
-type Addresses = (Vec<SocketAddr>, Vec<SocketAddr>);
 
 /// The number of the user `clp`.
 pub const CLP: u32 = 64_001;

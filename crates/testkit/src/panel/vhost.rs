@@ -38,24 +38,27 @@ impl Shape {
 }
 
 /// What a vhost names.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Parts<'a> {
     pub(super) domain: &'a str,
     /// The other of apex and `www.`, that is redirected.
     pub(super) redirected: Option<&'a str>,
     /// More names, as a person adds them.
     pub(super) aliases: &'a [&'a str],
+    /// What stands where the template says `{{settings}}`.
+    pub(super) settings: &'a str,
     pub(super) root: &'a Path,
     pub(super) certificates: &'a Path,
-    pub(super) http: &'a [SocketAddr],
-    pub(super) https: &'a [SocketAddr],
-    /// The port of the back block, or of the application.
-    pub(super) back: u16,
+    pub(super) http: Vec<SocketAddr>,
+    pub(super) https: Vec<SocketAddr>,
+    /// Where the back block or the application listens.
+    pub(super) back: SocketAddr,
 }
 
 /// Returns the file of a site.
 pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
     let (domain, root, back) = (parts.domain, parts.root.display(), parts.back);
+    let settings = parts.settings;
     let head = head(parts, domain);
     let apex = domain.strip_prefix("www.").unwrap_or(domain);
     let mut names = vec![domain.to_owned()];
@@ -78,7 +81,7 @@ pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
             "  location ~ /.well-known {\n    auth_basic off;\n    allow all;\n  }\n"
         }
     };
-    let proxied = format!("proxy_pass http://127.0.0.1:{back};");
+    let proxied = format!("proxy_pass http://{back};");
     let pages = match shape {
         Shape::Php | Shape::Static => "  index index.html;\n".to_owned(),
         Shape::Varnish | Shape::Nodejs | Shape::Python => {
@@ -92,7 +95,7 @@ pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
     };
     let back = match shape {
         Shape::Varnish => format!(
-            "\nserver {{\n  listen 127.0.0.1:{back};\n  server_name {names};\n  root {root};\n  index index.html;\n}}\n"
+            "\nserver {{\n  listen {back};\n  server_name {names};\n  root {root};\n  index index.html;\n}}\n"
         ),
         Shape::Php | Shape::Nodejs | Shape::Static | Shape::Python | Shape::ReverseProxy => {
             String::new()
@@ -100,7 +103,7 @@ pub(super) fn text(shape: Shape, parts: &Parts<'_>) -> String {
     };
     format!(
         "{redirect}server {{\n{head}  server_name {names};\n  root {root};\n\n  if ($scheme != \"https\") {{\n    \
-         rewrite ^ https://$host:{}$request_uri permanent;\n  }}\n\n{challenge}\n{pages}}}\n{back}",
+         rewrite ^ https://$host:{}$request_uri permanent;\n  }}\n\n{challenge}\n{settings}\n{pages}}}\n{back}",
         port(parts)
     )
 }
@@ -110,7 +113,7 @@ pub(super) fn own(parts: &Parts<'_>) -> String {
     format!(
         "server {{\n{}  server_name {};\n  root {};\n\n  if ($scheme != \"https\") {{\n    \
          rewrite ^ https://$host:{}$request_uri permanent;\n  }}\n\n  location ~ /.well-known {{\n    auth_basic off;\n    \
-         allow all;\n  }}\n\n  location / {{\n    proxy_pass https://127.0.0.1:{}/;\n  }}\n}}\n",
+         allow all;\n  }}\n\n  location / {{\n    proxy_pass https://{}/;\n  }}\n}}\n",
         head(parts, "custom-domain"),
         parts.domain,
         parts.root.display(),
@@ -139,7 +142,7 @@ fn port(parts: &Parts<'_>) -> u16 {
 
 fn head(parts: &Parts<'_>, files: &str) -> String {
     let certificates = parts.certificates.display();
-    let listens = listens(parts.http, "") + &listens(parts.https, " ssl");
+    let listens = listens(&parts.http, "") + &listens(&parts.https, " ssl");
     format!(
         "{listens}  \
          ssl_certificate_key {certificates}/{files}.key;\n  ssl_certificate {certificates}/{files}.crt;\n"

@@ -11,6 +11,7 @@ use renewal::adoption::{Client, Settings, Stays, decide};
 use renewal::policy::Ca;
 use renewal::site::Site;
 
+use super::panel;
 use crate::config::Config;
 use crate::errors::CommandError;
 use crate::wire::Wiring;
@@ -45,20 +46,19 @@ pub(super) fn plan(
     home: Option<&str>,
     only: Option<Client>,
 ) -> Result<Vec<ClientPlan>, CommandError> {
-    if only == Some(Client::Cloudpanel) {
-        return Err(CommandError::usage(
-            "Nothing needs to be taken over from CloudPanel, so nothing was done.",
-        )
-        .hint("the sites that nginx serves are renewed as they are: clpctl site:list"));
-    }
     let schedules = Schedules::observe(Path::new("/"));
-    let found = find(config, &schedules, home);
+    let mut found = find(config, &schedules, home);
+    if only.is_none_or(|only| only == Client::Cloudpanel) {
+        found.extend(panel::find(world, config, sites)?);
+    }
     let found = found
         .into_iter()
         .filter(|found| only.is_none_or(|only| found.client == only));
-    Ok(found
+    let mut plans: Vec<ClientPlan> = found
         .map(|found| plan_one(world, found, sites, &schedules))
-        .collect())
+        .collect();
+    one_account_each(&mut plans);
+    Ok(plans)
 }
 
 /// Reads what the other clients wrote down about themselves.
@@ -76,6 +76,20 @@ pub(in crate::commands) fn find(
         .collect();
     found.extend(homes.iter().filter_map(|home| acme_sh::read(home)));
     found
+}
+
+/// Lets one account of each CA become ours, where several clients have one: the first one's.
+fn one_account_each(plans: &mut [ClientPlan]) {
+    let mut taken: HashMap<String, String> = HashMap::new();
+    for plan in plans.iter_mut().flat_map(|plan| &mut plan.accounts) {
+        let (Ok(Takeover::Taken(path)), Ok((_, thumbprint))) = (&plan.outcome, &plan.key) else {
+            continue;
+        };
+        let first = taken.entry(plan.account.directory.clone());
+        if first.or_insert_with(|| thumbprint.clone()) != thumbprint {
+            plan.outcome = Ok(Takeover::Another(path.clone()));
+        }
+    }
 }
 
 fn plan_one(

@@ -24,7 +24,7 @@ pub(super) fn nothing(session: &Session, only: Option<Client>) -> Result<u8, Com
         return Ok(0);
     }
     let who = only.map_or_else(
-        || "certbot and of acme.sh".to_owned(),
+        || "certbot, acme.sh or CloudPanel".to_owned(),
         |client| client.to_string(),
     );
     session.console.result(&format!(
@@ -111,6 +111,9 @@ pub(super) fn undone(session: &Session, dry: bool, undone: &Undone) -> Result<u8
         let clients = clients.join(" and ");
         let last = if dry {
             "This was a dry run: nothing was changed.".to_owned()
+        } else if undone.clients == [Client::Cloudpanel] {
+            "clpctl orders with an account of its own from now on. CloudPanel's was never changed."
+                .to_owned()
         } else {
             format!(
                 "{clients} can renew again. So that the two do not renew the same certificates, stop clpctl: \

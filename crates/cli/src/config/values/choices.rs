@@ -1,7 +1,7 @@
 //! Which words does a setting take, when only some make sense?
 
 use renewal::certificate::KeyType;
-use renewal::policy::{DeadNames, Http01Mode};
+use renewal::policy::{DeadNames, EditVhosts, Http01Mode};
 use toml::de::DeValue;
 
 use super::{Value, cut, expected, quote};
@@ -116,20 +116,33 @@ impl Value for Challenge {
     }
 }
 
-impl Value for bool {
-    const KIND: &'static str = "true or false";
+impl Value for EditVhosts {
+    const KIND: &'static str = "true, false, or auto";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("“{}” is not true or false", cut(text)))
+        match text {
+            "auto" => Ok(Self::NotThePanels),
+            "true" => Ok(Self::All),
+            "false" => Ok(Self::None),
+            _ => Err(format!("“{}” is not {}", cut(text), Self::KIND)),
+        }
     }
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
-        value.as_bool().ok_or_else(|| expected(Self::KIND, value))
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            DeValue::Boolean(true) => Ok(Self::All),
+            DeValue::Boolean(false) => Ok(Self::None),
+            other => Err(expected(Self::KIND, other)),
+        }
     }
 
     fn show(&self) -> String {
-        self.to_string()
+        match self {
+            Self::NotThePanels => quote("auto"),
+            Self::All => "true".to_owned(),
+            Self::None => "false".to_owned(),
+        }
     }
 }
 

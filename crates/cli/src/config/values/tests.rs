@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use renewal::certificate::KeyType;
-use renewal::policy::Http01Mode;
+use renewal::policy::{EditVhosts, Http01Mode};
 
 use super::{Challenge, Jobs, Manage, Owner, Reload, Size, Value};
 use expect_test::{Expect, expect};
@@ -219,11 +219,13 @@ fn numbers() {
         “257” is not a number from 1 to 256
     "#]],
     );
-    check::<bool>(
-        &["true", "yes"],
+    check::<EditVhosts>(
+        &["true", "false", "auto", "yes"],
         expect![[r#"
         true -> true
-        “yes” is not true or false
+        false -> false
+        auto -> "auto"
+        “yes” is not true, false, or auto
     "#]],
     );
 }

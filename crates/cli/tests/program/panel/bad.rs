@@ -77,24 +77,7 @@ fn a_form_that_is_not_known_makes_it_a_plain_host() {
 #[test]
 fn where_the_database_may_not_be_written_the_certificate_is_served_and_recorded_later() {
     let (panel, practice) = due();
-    let folder = panel
-        .database
-        .path()
-        .parent()
-        .unwrap()
-        .display()
-        .to_string();
-    let line = format!(
-        "mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} --config={2} --json site:renew-certificates",
-        folder,
-        env!("CARGO_BIN_EXE_clpctl"),
-        panel.host.config().display()
-    );
-    let output = Program::new("unshare")
-        .args(["--mount", "sh", "-c", &line])
-        .limit(std::time::Duration::from_secs(120))
-        .run();
-    let answer = Answer::read(&output).expect_code(1);
+    let answer = renew_read_only(&panel, panel.database.path().parent().unwrap()).expect_code(1);
     for domain in ["a.test", "b.test"] {
         assert_eq!(answer.outcome(domain), "renewed");
         let _ = answer.finding(domain, "panel-not-written");
@@ -105,6 +88,77 @@ fn where_the_database_may_not_be_written_the_certificate_is_served_and_recorded_
         assert_whole(&panel, domain, domain);
     }
     assert_eq!(practice.orders(), 3);
+}
+
+/// Renews where this folder is on a file system that may only be read.
+fn renew_read_only(panel: &PanelHost, folder: &std::path::Path) -> Answer {
+    let line = format!(
+        "mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} --config={2} --json site:renew-certificates",
+        folder.display(),
+        env!("CARGO_BIN_EXE_clpctl"),
+        panel.host.config().display()
+    );
+    let output = Program::new("unshare")
+        .args(["--mount", "sh", "-c", &line])
+        .limit(std::time::Duration::from_secs(120))
+        .run();
+    Answer::read(&output)
+}
+
+#[test]
+fn where_the_panels_certificates_may_not_be_written_they_stay_and_what_was_obtained_is_kept() {
+    let (panel, practice) = due();
+    let folder = panel.host.nginx.certificates();
+    let files = crate::disk::tree(&folder, &[]);
+    let record = panel.database.active("a.test", "c.certificate");
+    let answer = renew_read_only(&panel, &folder).expect_code(1);
+    for domain in ["a.test", "b.test"] {
+        assert_eq!(answer.outcome(domain), "failed");
+        let said = answer.site(domain)["findings"].to_string();
+        assert!(said.contains("Read-only file system"), "{said}");
+    }
+    assert_eq!(answer.outcome("plain.test"), "renewed", "{:#}", answer.json);
+    assert_eq!(crate::disk::tree(&folder, &[]), files);
+    assert_eq!(panel.database.active("a.test", "c.certificate"), record);
+    let orders = practice.orders();
+    let _ = ask(&panel, RENEW).expect_code(0);
+    for domain in ["a.test", "b.test"] {
+        assert_whole(&panel, domain, domain);
+    }
+    assert_eq!(practice.orders(), orders, "nothing is ordered twice");
+}
+
+#[test]
+fn a_vhost_that_nginx_takes_and_that_makes_no_sense_harms_its_own_site_alone() {
+    let (mut panel, _practice) = due();
+    let older = Authority::new("Older");
+    for domain in ["folder.test", "names.test", "files.test"] {
+        let pair = older.issue(&[domain], Days::left(5));
+        panel.add_with(&PanelSite::new(domain, Shape::Php), 2, &pair);
+    }
+    let edit = |domain: &str, from: &str, to: &str| {
+        let vhost = panel.host.nginx.vhost(domain);
+        let text = fs::read_to_string(&vhost).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&vhost, text.replace(from, to)).unwrap();
+    };
+    let home = panel.home().display().to_string();
+    edit("folder.test", &home, "/nowhere/at/all");
+    edit("names.test", "server_name names.test", "server_name \"\"");
+    edit("files.test", "/files.test.", "/a.test.");
+    panel.host.nginx.reload();
+    let address = panel.host.nginx.https_addresses()[0];
+    let taken_up = || openssl::served(address, "folder.test").is_some();
+    assert!(testkit::program::wait_until(crate::answer::SOON, taken_up));
+    let answer = ask(&panel, RENEW);
+    for domain in ["a.test", "b.test", "plain.test"] {
+        assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);
+    }
+    assert_eq!(answer.outcome("folder.test"), "failed");
+    let _ = answer.finding("folder.test", "webroot-missing");
+    let said = answer.json.to_string();
+    assert!(said.contains("names.test"), "{:#}", answer.json);
+    assert_whole(&panel, "a.test", "a.test");
 }
 
 #[test]
@@ -146,6 +200,14 @@ fn what_is_wrong_with_one_site_is_said_of_it_and_nothing_is_lost() {
     assert_eq!(refused.outcome("a.test"), "failed");
     assert_eq!(practice.orders(), 0);
     fs::remove_file(panel.host.nginx.vhost("nonsense.test")).unwrap();
+    panel.host.nginx.reload();
+    let address = panel.host.nginx.https_addresses()[0];
+    let taken_up =
+        || ["gone.test", "literal.test"].map(|domain| openssl::served(address, domain).is_some());
+    assert!(testkit::program::wait_until(
+        crate::answer::SOON,
+        || taken_up() == [true; 2]
+    ));
     let answer = ask(&panel, RENEW);
     for domain in ["a.test", "b.test", "gone.test", "literal.test"] {
         assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);

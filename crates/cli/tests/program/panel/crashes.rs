@@ -25,6 +25,52 @@ fn die_at(panel: &PanelHost, calls: &str, nth: u32) -> bool {
     output.code.is_none()
 }
 
+#[test]
+fn a_pair_that_a_crash_tore_is_put_together_by_the_next_run() {
+    let mut panel = PanelHost::prepare();
+    let old = Authority::new("Older").issue(&["a.test"], Days::left(20));
+    panel.add_with(&PanelSite::new("a.test", Shape::Php), 2, &old);
+    panel.host.nginx.launch();
+    let practice = Practice::start(&mut panel.host, |_| {});
+    let folder = panel.host.nginx.certificates();
+    let (certificate, key) = (folder.join("a.test.crt"), folder.join("a.test.key"));
+    let before = openssl::sha256(&certificate);
+    // It dies when the certificate is about to take its place: the new key is in its own already.
+    let path = certificate.to_str().unwrap();
+    let killed = panel.host.clpctl(env!("CARGO_BIN_EXE_clpctl")).inside(&[
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-P",
+        path,
+        "-e",
+        "trace=rename,renameat,renameat2",
+        "-e",
+        "inject=rename,renameat,renameat2:signal=KILL:when=1",
+    ]);
+    let killed = killed.run(&["site:renew-certificates", "--force", "--domain=a.test"]);
+    assert_eq!(killed.code, None, "{}", killed.stdout);
+    assert!(!openssl::key_fits(&certificate, &key), "the pair is torn");
+    assert!(!panel.host.nginx.test().ok());
+    let address = panel.host.nginx.https_addresses()[0];
+    assert_eq!(
+        openssl::served(address, "a.test"),
+        Some(before.clone()),
+        "nginx has the old pair in memory"
+    );
+    let answer = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_whole(&panel, "a.test", "a.test");
+    assert_ne!(openssl::sha256(&certificate), before, "{:#}", answer.json);
+    assert_eq!(
+        practice.orders(),
+        1,
+        "what was obtained is not ordered again"
+    );
+    assert!(panel.host.nginx.test().ok());
+}
+
 /// Lets runs die at every one of these system calls, or at every few of them. They are counted by thread, so how many
 /// there are differs from run to run.
 fn everywhere(calls: &str, step: u32, at_least: u32) {

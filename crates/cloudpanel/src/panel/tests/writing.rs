@@ -114,6 +114,7 @@ async fn what_was_changed_in_the_panel_meanwhile_is_not_overwritten() {
         "INSERT INTO certificate SELECT 7, site_id, 'x', created_at, updated_at, expires_at, 0, '3', csr, private_key,
             certificate, certificate_chain FROM certificate WHERE id = 1; UPDATE site SET certificate_id = 7;",
         "DELETE FROM site;",
+        "UPDATE certificate SET certificate = 'the panel renewed it in place', expires_at = '2027-12-01 09:00:00';",
     ] {
         let machine = Machine::new();
         machine.add("a.test", "john", 2, &machine.issue(&["a.test"], 5));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use renewal::finding::Finding;
 use renewal::name::Name;
-use renewal::ports::{Event, Host as _, Observer as _};
+use renewal::ports::{Clock as _, Event, Host as _, Memory as _, Note, Observer as _};
 use renewal::report::SiteReport;
 use renewal::retry::Blame;
 
@@ -52,6 +52,7 @@ impl Lines {
     /// Takes the lines that did not help out again, and closes the journal; returns how often nginx was
     /// reloaded for it.
     pub(super) async fn close<W: World>(&mut self, world: &W) -> u32 {
+        self.write_down_kept(world);
         let mut reverted = 0;
         for batch in &mut self.inserted {
             for switch in batch.deployment.switches.iter().rev() {
@@ -82,6 +83,24 @@ impl Lines {
                 tracing::warn!(%failure, "nginx was not reloaded after our lines were taken out");
                 0
             }
+        }
+    }
+}
+
+impl Lines {
+    /// Remembers which vhosts have needed the line: whoever writes them anew takes it away.
+    fn write_down_kept<W: World>(&self, world: &W) {
+        let now = world.clock().now();
+        let switches = self
+            .inserted
+            .iter()
+            .flat_map(|batch| &batch.deployment.switches);
+        let notes: Vec<Note<'_>> = switches
+            .filter(|switch| !self.useless.contains(&switch.domain))
+            .map(|switch| Note::Line(&switch.domain, Some(now)))
+            .collect();
+        if let Err(failure) = world.memory().note(&notes) {
+            tracing::warn!(%failure, "it is not remembered which vhosts have our line");
         }
     }
 }

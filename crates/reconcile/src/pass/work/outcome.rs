@@ -36,11 +36,23 @@ impl<W: World> Work<W> {
             history.push(self.entry(due.site.domain(), report.outcome.as_str(), detail));
         }
         let domains = served.iter().map(|(due, ..)| due.site.domain());
+        let unneeded = |due: &Due| {
+            let known = self.remembered.get(due.site.domain());
+            let has_line = due
+                .site
+                .servers
+                .iter()
+                .any(|server| server.stateless.is_some());
+            known.is_some_and(|known| known.line_at.is_some()) && !has_line
+        };
+        // Where it was put there again in this run, that is written down when the lines are closed.
+        let unneeded = served.iter().filter(|(due, ..)| unneeded(due));
         let mut notes: Vec<Note<'_>> = history.iter().map(Note::History).collect();
         // The order is closed when its certificate is written; a crash may have come between.
         notes.extend(
             domains.flat_map(|domain| [Note::Attempts(domain, None), Note::Order(domain, None)]),
         );
+        notes.extend(unneeded.map(|(due, ..)| Note::Line(due.site.domain(), None)));
         if let Err(error) = self.world.memory().note(&notes) {
             let findings = forgot(error).findings;
             for (due, ..) in served {
