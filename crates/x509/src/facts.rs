@@ -59,12 +59,27 @@ pub(crate) fn called(name: &X509Name<'_>) -> String {
         .map_or_else(|| name.to_string(), str::to_owned)
 }
 
+/// Says whether the certificate names an OCSP service.
+pub(crate) fn names_ocsp(certificate: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter();
+    extensions.any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => access
+            .accessdescs
+            .iter()
+            .any(|description| description.access_method.to_id_string() == OCSP),
+        _ => false,
+    })
+}
+
 /// Says whether the certificate is signed by its own key, by what stands in it: RFC 5280 section 4.2.1.1 lets only a
 /// self-signed one leave out its issuer's key identifier. OpenSSL, and so nginx, tells it in the same way.
 fn self_signed(certificate: &X509Certificate<'_>) -> bool {
     certificate.issuer().as_raw() == certificate.subject().as_raw()
         && authority_key(certificate).is_none_or(|issuer| subject_key(certificate) == Some(issuer))
 }
+
+/// The access method of OCSP (RFC 5280 section 4.2.2.1).
+const OCSP: &str = "1.3.6.1.5.5.7.48.1";
 
 /// A certificate says something that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
