@@ -61,6 +61,18 @@ pub(crate) fn called(name: &X509Name<'_>) -> String {
         .map_or_else(|| name.to_string(), str::to_owned)
 }
 
+/// Says whether the certificate names an OCSP service.
+pub(crate) fn names_ocsp(certificate: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter();
+    extensions.any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => access
+            .accessdescs
+            .iter()
+            .any(|description| description.access_method.to_id_string() == OCSP),
+        _ => false,
+    })
+}
+
 /// Says whether the certificate is signed by its own key. Mostly that stands in it: RFC 5280 section 4.2.1.1 lets only a
 /// self-signed one leave out its issuer's key identifier.
 fn self_signed(certificate: &X509Certificate<'_>) -> bool {
@@ -200,6 +212,9 @@ fn id(authority_key: &[u8], serial: &[u8]) -> CertificateId {
     let encode = |bytes| URL_SAFE_NO_PAD.encode(bytes);
     CertificateId(format!("{}.{}", encode(authority_key), encode(serial)))
 }
+
+/// The access method of OCSP (RFC 5280 section 4.2.2.1).
+const OCSP: &str = "1.3.6.1.5.5.7.48.1";
 
 /// OpenSSL refuses longer ones in TLS too (its `max_cert_list` is 100 KiB for a whole chain).
 const DER_BYTES_MAX: usize = 32 * 1024;
