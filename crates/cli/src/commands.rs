@@ -35,7 +35,10 @@ pub mod site_revoke;
 pub mod site_rollback;
 pub mod site_show;
 
+pub(crate) mod mending;
+
 mod by_hand;
+mod limits;
 
 /// What every command has at hand.
 #[derive(Clone)]
@@ -119,7 +122,7 @@ pub fn dispatch(cli: &Cli, session: &Session) -> Result<u8, CommandError> {
         Command::SiteRollback(arguments) => site_rollback::run(session, &config()?, arguments),
         Command::SiteRevoke(arguments) => site_revoke::run(session, &config()?, arguments),
         Command::HostAdopt(arguments) => host_adopt::run(session, &config()?, arguments),
-        Command::HostAudit(_) => host_audit::run(session, &config()?),
+        Command::HostAudit(arguments) => host_audit::run(session, &config()?, arguments),
         Command::AccountShow(_) => account::show(session, &config()?),
         Command::AccountRollover(_) => account::roll_over(session, &config()?),
         Command::AccountDeactivate(_) => account::deactivate(session, &config()?),

@@ -15,7 +15,9 @@ use crate::environment::Environment;
 use crate::errors::CommandError;
 
 pub use self::problem::{Place, Problem};
-pub use self::settings::{Acme, Dns, Host, Http01, Log, Nginx, Paths, Renewal, SETTINGS, Setting};
+pub use self::settings::{
+    Acme, Dns, Firewall, Host, Http01, Log, Nginx, Paths, Renewal, SETTINGS, Setting,
+};
 pub use self::site::SiteSettings;
 
 pub mod values;
@@ -39,6 +41,8 @@ pub struct Config {
     pub http01: Http01,
     /// When certificates are renewed, and whose.
     pub renewal: Renewal,
+    /// The firewall of this host.
+    pub firewall: Firewall,
     /// The web server.
     pub nginx: Nginx,
     /// Where names are looked up.
@@ -153,6 +157,7 @@ pub fn load(
     reader.check_names();
     let (paths, acme) = (Paths::read(&mut reader), Acme::read(&mut reader));
     let (http01, renewal) = (Http01::read(&mut reader), Renewal::read(&mut reader));
+    let firewall = Firewall::read(&mut reader);
     let (nginx, dns) = (Nginx::read(&mut reader), Dns::read(&mut reader));
     let (host, log) = (Host::read(&mut reader), Log::read(&mut reader));
     let base = (&acme, &http01, &renewal);
@@ -173,6 +178,7 @@ pub fn load(
         acme,
         http01,
         renewal,
+        firewall,
         nginx,
         dns,
         host,

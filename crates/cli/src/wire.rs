@@ -181,6 +181,20 @@ impl World for Wiring {
     }
 }
 
+/// Returns whose challenge folders shall be, where that is set; else they are the document root's owner's.
+///
+/// # Errors
+///
+/// When there is no such user or group.
+pub fn challenge_owner(config: &Config) -> Result<Option<(u32, u32)>, CommandError> {
+    Ok(
+        match settings::host(config, Vec::new(), None)?.http01_owner {
+            nginx::Owner::DocumentRoot => None,
+            nginx::Owner::Ids(user, group) => Some((user, group)),
+        },
+    )
+}
+
 /// Looks at this host.
 ///
 /// # Errors
@@ -199,6 +213,22 @@ pub fn look(config: &Config, clock: SystemClock) -> Result<Look, CommandError> {
     });
     let (mut look, inventory) = seen?;
     join(&mut look, inventory, clock.now());
+    Ok(look)
+}
+
+/// Looks at the host that `world` is wired to, and at what its panel says.
+///
+/// # Errors
+///
+/// As [`look`].
+pub async fn look_with(world: &Wiring) -> Result<Look, CommandError> {
+    let known = world.memory.known().unwrap_or_default();
+    let mut look = world.host.look(&known).await?;
+    join(
+        &mut look,
+        world.panel.inventory(&known).await,
+        world.clock.now(),
+    );
     Ok(look)
 }
 

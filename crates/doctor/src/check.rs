@@ -16,6 +16,8 @@ pub enum Check {
     Configuration,
     /// Does an nginx run with that configuration?
     Running,
+    /// Has nginx connections and open files enough?
+    Limits,
     /// Can all vhosts be read?
     Vhosts,
     /// Who listens on the port on which the CA knocks?
@@ -68,6 +70,7 @@ impl Check {
         Self::Nginx,
         Self::Configuration,
         Self::Running,
+        Self::Limits,
         Self::Vhosts,
         Self::HttpPort,
         Self::Space,
@@ -107,6 +110,7 @@ impl Check {
             Self::Nginx => ("nginx", About::Host, &[]),
             Self::Configuration => ("nginx-configuration", About::Host, &[Self::Nginx]),
             Self::Running => ("nginx-running", About::Host, &[Self::Nginx]),
+            Self::Limits => ("limits", About::Host, &[Self::Nginx]),
             Self::Vhosts => ("vhosts", About::Host, &[]),
             Self::HttpPort => ("port-80", About::Host, &[]),
             Self::Space => ("space", About::Host, &[]),

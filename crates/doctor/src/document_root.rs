@@ -182,7 +182,7 @@ fn of_folder(seen: &FolderSeen) -> Option<Finding> {
 
 impl Reader {
     /// Says whether the user may pass through the folder, by its mode; root always may.
-    fn may_pass(&self, part: &Part) -> bool {
+    pub(crate) fn may_pass(&self, part: &Part) -> bool {
         let bit = if self.user == 0 {
             return true;
         } else if self.user == part.owner {

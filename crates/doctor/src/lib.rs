@@ -12,10 +12,14 @@
 //! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
 //! | [`port`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
+//! | [`limits`], [`links`], [`keys`] | what nginx may use, where its links lead, who may read keys |
+//! | [`recorder`], [`fixes`] | what was seen, and which of it can be mended without a person |
+//! | [`audit`] | what endangers renewals beyond any one site, and how much |
 //!
-//! Nothing is ever changed here.
+//! Nothing is ever changed here: what is to be changed is handed on as data.
 
 pub mod addresses;
+pub mod audit;
 pub mod caa;
 pub mod check;
 pub mod clients;
@@ -23,12 +27,17 @@ pub mod clock;
 pub mod dns;
 pub mod document_root;
 pub mod examination;
+pub mod fixes;
+pub mod keys;
+pub mod limits;
+pub mod links;
 pub mod networks;
 pub mod observation;
 pub mod own;
 pub mod pair;
 pub mod port;
 pub mod preflight;
+pub mod recorder;
 pub mod schedule;
 pub mod served;
 pub mod space;

@@ -7,6 +7,7 @@ use crate::addresses::AddressesSeen;
 use crate::caa::CaaSeen;
 use crate::clock::ClockSeen;
 use crate::document_root::FolderSeen;
+use crate::limits::LimitsSeen;
 use crate::pair::PairSeen;
 use crate::port::PortSeen;
 use crate::schedule::ScheduleSeen;
@@ -30,6 +31,8 @@ pub enum Observation {
     Clock(ClockSeen),
     /// The folders of challenge files.
     Folders(Vec<FolderSeen>),
+    /// What nginx may use.
+    Limits(Box<LimitsSeen>),
     /// A certificate and its key.
     Pair(Box<PairSeen>),
     /// Who listens on a port.

@@ -16,6 +16,7 @@ pub mod glob;
 pub mod read;
 pub mod include;
 pub mod edit;
+pub mod amend;
 pub mod listen;
 pub mod challenge;
 pub mod tls;

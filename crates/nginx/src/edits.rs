@@ -298,7 +298,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Fingerprint {
 }
 
 /// As the parser's own limit.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ use crate::conf::tls::Files;
 use crate::decided::Decisions;
 use crate::edits::wanted::{self, HostPorts};
 use crate::edits::{Batch, EditError};
+use crate::firewall::Firewall;
 use crate::lineage::archive::{self, Arrival};
 use crate::lineage::versions::{self, Member};
 use crate::lineage::{Lineages, Part};
@@ -42,14 +43,19 @@ use crate::together::Together;
 use crate::workers::OldWorkers;
 use crate::{error_logs, keys, look, projection, reload, sites, switches, test};
 
+pub use self::mending::Made;
+
+mod mending;
+
 /// An nginx with its configuration and its certificates.
 pub struct NginxHost {
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     lineages: Arc<Lineages>,
     looker: Looker,
     old_workers: OldWorkers,
     complaints: Complaints,
     challenges: Challenges,
+    pub(crate) firewall: Firewall,
     keys_kept: Together<(Name, Secret), Result<(), HostFailure>>,
     staged: Together<Arrival, Result<Staged, HostFailure>>,
     build: OnceCell<Build>,
@@ -68,6 +74,7 @@ impl NginxHost {
             old_workers: OldWorkers::default(),
             complaints: Complaints::default(),
             challenges: Challenges::new(Arc::clone(&settings)),
+            firewall: Firewall::default(),
             keys_kept: Together::default(),
             staged: Together::default(),
             build: OnceCell::new(),
@@ -500,6 +507,19 @@ impl Host for NginxHost {
         let (decisions, lineage) = (self.decisions(), lineage.to_owned());
         let decided = decided.clone();
         Ok(blocking(move || decisions.write(&lineage, &decided)).await?)
+    }
+
+    async fn end_unfinished(&self) -> Result<bool, HostFailure> {
+        self.end_unfinished_opening().await;
+        self.end_unfinished_fix().await
+    }
+
+    async fn open_for_validation(&self, now: Timestamp) -> Result<Option<Timestamp>, HostFailure> {
+        self.open_port(now).await
+    }
+
+    async fn close_after_validation(&self) {
+        self.close_port().await;
     }
 
     async fn tidy(&self) {

@@ -13,12 +13,15 @@
 //! | what did people decide about a lineage? | `decided` |
 //! | how is a new certificate written and linked? | `lineage` |
 //! | how is a vhost edited and put back? | `edits` |
+//! | how is a safe fix made, and undone? | `fixes` |
+//! | what does the configuration say about limits, logs and TLS? | `tuning` |
 //! | how are a panel's plain files replaced? | `projection` |
 //! | how are many sites switched over at once? | `switches` |
 //! | how do many writes share the wait for the disk? | `together` |
 //! | does nginx accept it, and is it told? | `test`, `reload` |
 //! | what is served now? | `served` |
 //! | how is a challenge answered? | `challenge` |
+//! | how is the firewall opened for a validation, and closed whatever happens? | `firewall` |
 //! | how is another client's timer stopped? | [`jobs`] |
 //! | where are its error logs? | `error_logs` |
 //!
@@ -43,6 +46,9 @@ mod lineage;
 mod sites;
 mod keys;
 mod edits;
+mod fixes;
+mod firewall;
+mod tuning;
 mod projection;
 mod switches;
 mod together;
@@ -57,6 +63,8 @@ mod host;
 #[cfg(test)]
 mod testing;
 
-pub use self::host::NginxHost;
+pub use self::fixes::Draft;
+pub use self::host::{Made, NginxHost};
 pub use self::lineage::versions::Member;
 pub use self::settings::{Listed, Owner, Reload, Settings, Sites};
+pub use self::tuning::{Protocols, Stapling, Tuning};

@@ -82,6 +82,8 @@ pub struct Look {
     pub others: Vec<Server>,
     /// What is wrong and belongs to no site.
     pub findings: Vec<Finding>,
+    /// The links of the configuration that lead nowhere.
+    pub dangling: Vec<PathBuf>,
     /// The domains of `[[site]]`s that no site here has.
     pub unknown: Vec<Name>,
     sockets: Sockets,
@@ -124,6 +126,7 @@ pub fn look(reader: &dyn Reader, settings: &Settings, ca_issued: &CaIssued<'_>) 
     let sockets = Sockets::new(&blocks, &settings.hostname);
     let mut look = Look {
         findings: troubles.iter().map(finding::of_trouble).collect(),
+        dangling: troubles.iter().filter_map(finding::dangling).collect(),
         ..Look::default()
     };
     look.sort(blocks, &sockets, &settings.listed, ca_issued);

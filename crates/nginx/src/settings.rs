@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use renewal::name::Name;
 use renewal::names::Names;
 use renewal::policy::{EditVhosts, Policy};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub http01_port: u16,
     /// To whom challenge files belong.
     pub http01_owner: Owner,
+    /// For how long the port is opened in the firewall for validations; `None` where the firewall is left alone.
+    pub open_for_validation: Option<SignedDuration>,
     /// The folder with `live/` and `archive/`.
     pub letsencrypt: PathBuf,
     /// The folder for what is kept between two runs.
@@ -48,6 +51,7 @@ impl Default for Settings {
             https_port: 443,
             http01_port: 80,
             http01_owner: Owner::DocumentRoot,
+            open_for_validation: None,
             letsencrypt: "/etc/letsencrypt".into(),
             state: "/var/lib/clpctl".into(),
             roots: Vec::new(),

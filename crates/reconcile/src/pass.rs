@@ -272,6 +272,11 @@ impl Seen {
         if !self.fresh.is_empty() {
             world.memory().remember_seen(&self.fresh)?;
         }
+        match world.host().end_unfinished().await {
+            Ok(true) => self.look_again(world).await?,
+            Ok(false) => {}
+            Err(failure) => self.found(failure.0),
+        }
         let recovered = recovering::recover(world, &self.sites, &self.known).await?;
         self.reloads += recovered.reloads;
         for finding in recovered.findings {

@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod site;
 pub mod policy;
 pub mod finding;
+pub mod fix;
 pub mod suggestion;
 pub mod due;
 pub mod retry;

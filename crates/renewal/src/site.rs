@@ -150,7 +150,7 @@ pub struct Pair {
 }
 
 /// A line of a configuration file.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,

@@ -141,6 +141,21 @@ pub fn leaf(pem: &[u8]) -> Result<Certificate, ChainError> {
     Err(ChainError::Empty)
 }
 
+/// Says whether the first certificate in a PEM text names a service that answers for it (OCSP, RFC 5280 section 4.2.2.1);
+/// `None` when there is no certificate that can be read.
+#[must_use]
+pub fn names_ocsp(pem: &[u8]) -> Option<bool> {
+    let text = pem::Text::new(pem).ok()?;
+    let mut ders = text.blocks().filter_map(|block| match block {
+        Ok((SectionKind::Certificate, der)) => Some(der),
+        Ok(_) | Err(_) => None,
+    });
+    let der = ders.next()?;
+    facts::parse(&der)
+        .ok()
+        .map(|parsed| facts::names_ocsp(&parsed))
+}
+
 /// Reads the facts of a certificate in DER, as a TLS handshake shows it.
 ///
 /// # Errors

@@ -61,6 +61,18 @@ pub(crate) fn called(name: &X509Name<'_>) -> String {
         .map_or_else(|| name.to_string(), str::to_owned)
 }
 
+/// Says whether the certificate names an OCSP service.
+pub(crate) fn names_ocsp(certificate: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter();
+    extensions.any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => access
+            .accessdescs
+            .iter()
+            .any(|description| description.access_method.to_id_string() == OCSP),
+        _ => false,
+    })
+}
+
 /// Says whether the certificate is signed by its own key. Mostly that stands in it: RFC 5280 section 4.2.1.1 lets only a
 /// self-signed one leave out its issuer's key identifier.
 fn self_signed(certificate: &X509Certificate<'_>) -> bool {
@@ -72,6 +84,9 @@ fn self_signed(certificate: &X509Certificate<'_>) -> bool {
             (Some(_), None) => own(),
         }
 }
+
+/// The access method of OCSP (RFC 5280 section 4.2.2.1).
+const OCSP: &str = "1.3.6.1.5.5.7.48.1";
 
 /// A certificate says something that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -1,139 +1,143 @@
-//! `host:audit`: what on this machine, beyond any one site, endangers renewals?
+//! `host:audit`: what on this machine, beyond any one site, endangers renewals, and how well it stands.
 //!
-//! It looks and changes nothing.
-
-use std::path::Path;
+//! Without `--fix` it looks and changes nothing, but for a token that it writes to measure the disk, and removes.
 
 use clap::Args;
-use doctor::clients::{Schedules, judge};
-use renewal::finding::{Finding, FindingName, Severity};
-use serde_json::json;
+use doctor::audit::Audited;
+use doctor::fixes::{of_key, of_limits};
+use reconcile::world::World as _;
+use renewal::fix::Fix;
+use renewal::ports::{Host as _, Lease as _};
 
-use crate::commands::Session;
-use crate::commands::host_adopt::find_clients;
+use self::looking::{Looked, look};
+use crate::commands::mending::{Mended, Mender};
+use crate::commands::{Session, runtime};
 use crate::config::Config;
-use crate::console::{GOOD, LABEL};
-use crate::errors::{CommandError, Kind};
-use crate::output::findings::push_finding;
+use crate::errors::CommandError;
+use crate::output::audit::{AuditDocument, exit_code, to_text};
+use crate::output::fixes;
+use crate::wire::{Access, Wiring};
+
+mod looking;
 
 /// The options of `host:audit`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  clpctl host:audit\n  clpctl host:audit --json | jq -r .verdict"
+    after_help = "Without --fix nothing is changed.\n\nExamples:\n  clpctl host:audit\n  clpctl host:audit --fix --dry-run\n  clpctl host:audit --json | jq -r .score"
 )]
-pub struct Arguments {}
-
-/// One thing that was looked at.
-struct Check {
-    name: &'static str,
-    /// What was found; `None` when all is well.
-    findings: Vec<Finding>,
-    /// Why it was not looked at.
-    skipped: Option<&'static str>,
+pub struct Arguments {
+    /// Mend what can be mended safely, one after the other; what nginx refuses is undone
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix: only show what would be mended
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
+    /// Reload nginx once, to measure how long that takes
+    #[arg(long)]
+    pub measure_reload: bool,
 }
 
 /// Looks at the machine.
 ///
 /// # Errors
 ///
-/// When it cannot be looked at.
-pub fn run(session: &Session, config: &Config) -> Result<u8, CommandError> {
-    let look = crate::wire::look(config, session.clock)?;
-    let schedules = Schedules::observe(Path::new("/"));
-    let found = find_clients(config, &schedules, session.environment.get("HOME"));
-    let checks = [
-        Check {
-            name: "other-client",
-            findings: judge(&found, &schedules, &look.sites),
-            skipped: None,
-        },
-        panel_cron(config),
-    ];
-    let worst = checks
-        .iter()
-        .flat_map(|check| &check.findings)
-        .map(|finding| finding.severity)
-        .min();
-    let (verdict, code) = match worst {
-        Some(Severity::Fatal) => ("will-fail", Kind::Mend.exit_code()),
-        Some(Severity::Error) => ("at-risk", Kind::Mend.exit_code()),
-        Some(Severity::Warning) => ("at-risk", 0),
-        Some(Severity::Info) | None => ("ready", 0),
-    };
-    if session.console.json {
-        let host: Vec<_> = checks.iter().flat_map(documents).collect();
-        session.console.document(
-            &json!({"command": "host:audit", "verdict": verdict, "host": host, "sites": []}),
-        )?;
+/// When it cannot be looked at, or another run is at work and something shall be changed.
+pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
+    let changes = arguments.fix && !arguments.dry_run;
+    let access = if changes {
+        session.start_logs(config);
+        Access::Change
     } else {
-        session
-            .console
-            .result(&to_text(&checks, session.console.width))?;
-    }
-    Ok(code)
-}
-
-/// CloudPanel's cron file has been lost in updates, and with it the nightly run that renews.
-fn panel_cron(config: &Config) -> Check {
-    let name = "panel-cron";
-    let has_panel = config
-        .host
-        .cloudpanel_database
-        .as_ref()
-        .is_some_and(|database| database.exists());
-    let skipped = (!has_panel).then_some("there is no CloudPanel here");
-    let missing = has_panel && !Path::new(PANEL_CRON).exists();
-    let finding = missing.then(|| {
-        Finding::new(
-            FindingName::PanelCronMissing,
-            "CloudPanel's cron file is missing, so none of its nightly jobs run: no renewal, no backup, no clean-up",
-        )
-        .detail(format!("{PANEL_CRON} does not exist"))
-        .fix("install CloudPanel's package again (apt-get install --reinstall cloudpanel), or copy the file from another host")
-    });
-    Check {
-        name,
-        findings: finding.into_iter().collect(),
-        skipped,
-    }
-}
-
-fn documents(check: &Check) -> Vec<serde_json::Value> {
-    if check.findings.is_empty() {
-        let status = if check.skipped.is_some() {
-            "skipped"
-        } else {
-            "passed"
-        };
-        return vec![json!({"check": check.name, "status": status, "finding": null})];
-    }
-    let status = |finding: &Finding| match finding.severity {
-        Severity::Fatal | Severity::Error => "failed",
-        Severity::Warning | Severity::Info => "warning",
+        Access::Look
     };
-    check
-        .findings
-        .iter()
-        .map(|finding| json!({"check": check.name, "status": status(finding), "finding": finding}))
-        .collect()
-}
-
-fn to_text(checks: &[Check], width: Option<usize>) -> String {
-    let mut out = String::new();
-    for check in checks {
-        let name = check.name;
-        if check.findings.is_empty() {
-            let word = check.skipped.unwrap_or("ok");
-            out.push_str(&format!("{LABEL}{name}{LABEL:#}  {GOOD}{word}{GOOD:#}\n"));
-            continue;
-        }
-        out.push_str(&format!("{LABEL}{name}{LABEL:#}\n"));
-        for finding in &check.findings {
-            push_finding(&mut out, finding, 2, width);
-        }
+    let world = Wiring::new(session, config, COMMAND, access, None)?;
+    let runtime = runtime()?;
+    let audited = runtime.block_on(audit(session, config, arguments, &world));
+    // Whatever hangs on a dead file system must not hold up the end.
+    runtime.shutdown_background();
+    let (mended, audited) = audited?;
+    let console = &session.console;
+    if console.json {
+        let mended = arguments.fix.then_some(&mended[..]);
+        console.document(&AuditDocument::new(&audited, mended))?;
+    } else {
+        let gap = if mended.is_empty() { "" } else { "\n" };
+        let nothing = "Nothing that was found can be mended without a person.\n\n";
+        let nothing = if arguments.fix && mended.is_empty() {
+            nothing
+        } else {
+            ""
+        };
+        console.result(&format!(
+            "{gap}{nothing}{}",
+            to_text(&audited, console.width)
+        ))?;
     }
-    out
+    Ok(exit_code(&audited))
 }
 
-/// Where the package puts it.
-const PANEL_CRON: &str = "/etc/cron.d/clp";
+async fn audit(
+    session: &Session,
+    config: &Config,
+    arguments: &Arguments,
+    world: &Wiring,
+) -> Result<(Vec<Mended>, Vec<Audited>), CommandError> {
+    let changes = arguments.fix && !arguments.dry_run;
+    let _held = if changes {
+        Some(world.lease().take()?)
+    } else {
+        None
+    };
+    if changes {
+        world.host().end_unfinished().await?;
+    }
+    let home = session.environment.get("HOME");
+    let looked = look(config, world, home, arguments.measure_reload).await?;
+    let fixes = if arguments.fix {
+        fixes(config, &looked)
+    } else {
+        Vec::new()
+    };
+    if fixes.is_empty() {
+        return Ok((Vec::new(), looked.audited));
+    }
+    let mender = Mender {
+        world,
+        dry_run: arguments.dry_run,
+        sites: &looked.sites,
+    };
+    let mut broken = None;
+    let mended = mender
+        .mend(fixes, |one| {
+            if !session.console.json {
+                let text = fixes::to_text(one, session.console.width);
+                broken = session.console.result(&text).err();
+            }
+        })
+        .await;
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    if arguments.dry_run {
+        return Ok((mended, looked.audited));
+    }
+    let again = look(config, world, home, false).await?;
+    Ok((mended, again.audited))
+}
+
+/// Decides what of it is mended.
+fn fixes(config: &Config, looked: &Looked) -> Vec<Fix> {
+    let mut fixes: Vec<Fix> = looked
+        .links
+        .iter()
+        .filter_map(doctor::fixes::of_link)
+        .collect();
+    fixes.extend(looked.keys.iter().filter_map(|key| of_key(None, key)));
+    if config.nginx.edit {
+        fixes.extend(of_limits(&looked.limits));
+        fixes.extend(doctor::audit::stapling::fix(&looked.stapling));
+    }
+    fixes
+}
+
+const COMMAND: &str = "host:audit";

@@ -1,4 +1,4 @@
-//! `site:doctor`: what would make the next renewal fail, or keeps a certificate from being served.
+//! `site:doctor`: what would make the next renewal fail, or keeps a certificate from being served; with `--fix`, mended.
 
 use clap::Args;
 use doctor::examine;
@@ -19,16 +19,23 @@ use reconcile::world::World as _;
 use self::eyes::HostEyes;
 
 mod eyes;
+mod fixing;
 
 /// The options of `site:doctor`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Nothing is changed, and nothing is spent at the CA.\n\nExamples:\n  clpctl site:doctor\n  clpctl site:doctor --domain=example.com\n  clpctl site:doctor --json"
+    after_help = "Nothing is spent at the CA, and without --fix nothing is changed.\n\nExamples:\n  clpctl site:doctor\n  clpctl site:doctor --domain=example.com\n  clpctl site:doctor --fix --dry-run\n  clpctl site:doctor --json"
 )]
 pub struct Arguments {
     /// Look at this site only, by any of its names; may be given several times
     #[arg(long, visible_alias = "domainName", value_name = "DOMAIN", value_parser = site_name)]
     pub domain: Vec<Name>,
+    /// Mend what can be mended safely, one after the other; what nginx refuses is undone
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix: only show what would be mended
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
 }
 
 /// Examines the sites; 1 when something must be mended.
@@ -37,6 +44,9 @@ pub struct Arguments {
 ///
 /// When there is no such site, or this host cannot be looked at.
 pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<u8, CommandError> {
+    if arguments.fix {
+        return fixing::run(session, config, arguments);
+    }
     let world = Wiring::new(session, config, COMMAND, Access::Look, None)?;
     let runtime = runtime()?;
     let examined = runtime.block_on(async {

@@ -12,7 +12,9 @@ use renewal::certificate::KeyType;
 use renewal::policy::{Ca, DeadNames, EditVhosts, Http01Mode};
 
 use super::read::{Reader, SiteReader};
-use super::values::{Challenge, Contact, Jobs, Manage, Owner, Reload, Size, Value};
+use super::values::{
+    Challenge, Contact, FirewallMode, Jobs, Manage, OpenFor, Owner, Reload, Size, Value,
+};
 
 /// One setting, as documents show it.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,12 @@ settings! {
         before_expiry: Option<SignedDuration> = r#""auto""#, "how long before its end a certificate is renewed; auto follows the CA's window, else a third of the life (30 days of 90)";
         dead_names: DeadNames = r#""drop""#, "what becomes of an alias that leads elsewhere by now: drop leaves it out of the next certificate and says so, fail lets the renewal fail; the names that the file lists for a site are never left out";
         manage: Manage = r#""all""#, "which sites are renewed: all, only those that the file lists, or none (they are only watched)";
+    }
+
+    /// The firewall of this host.
+    ["firewall"] Firewall, per site: false {
+        mode: FirewallMode = r#""off""#, "off leaves the firewall alone; open-during-validation opens the CA's port in nftables, iptables or ufw while validations run, for hosts that keep it closed";
+        open_for: OpenFor = r#""10m""#, "after which time the kernel closes such an opening by itself, should clpctl die; put off while validations go on";
     }
 
     /// The web server.

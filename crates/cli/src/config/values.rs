@@ -11,9 +11,9 @@ use toml::de::DeValue;
 
 use super::address::{parse_directory, parse_mail};
 
-pub use self::choices::{Challenge, Manage, Owner, Reload};
+pub use self::choices::{Challenge, FirewallMode, Manage, Owner, Reload};
 pub(crate) use self::measures::parse_duration;
-pub use self::measures::{Jobs, Size};
+pub use self::measures::{Jobs, OpenFor, Size};
 
 mod choices;
 mod measures;

@@ -7,10 +7,12 @@ use renewal::name::Name;
 use serde::Serialize;
 
 use super::findings::push_finding;
+use super::fixes::FixDocument;
 use super::verdict::of_findings;
 use super::wrap::push_wrapped;
+use crate::commands::mending::Mended;
 use crate::console::{ERROR, FAINT, GOOD, LABEL, WARNING};
-use crate::errors::Kind;
+use crate::errors::{CommandError, Kind};
 
 /// The document of the contract.
 #[derive(Debug, Serialize)]
@@ -44,6 +46,26 @@ impl<'a> ExaminationDocument<'a> {
             sites: sites.collect(),
         }
     }
+}
+
+/// Makes the document about what `command` found after it had mended what it could.
+///
+/// # Errors
+///
+/// When a value has no form in JSON, which would be a defect.
+pub fn with_fixes(
+    command: &str,
+    examination: &Examination,
+    mended: &[Mended],
+) -> Result<serde_json::Value, CommandError> {
+    let document = serde_json::to_value(ExaminationDocument::new(command, examination));
+    let fixes: Vec<FixDocument<'_>> = mended.iter().map(FixDocument::new).collect();
+    let both = document.and_then(|document| Ok((document, serde_json::to_value(fixes)?)));
+    let (mut document, fixes) = both.map_err(|cause| {
+        CommandError::defect("A result could not be written as JSON.").because(&cause)
+    })?;
+    document["fixes"] = fixes;
+    Ok(document)
 }
 
 /// Returns 1 when something that a person must mend stands, 3 when it passes by itself, else 0.

@@ -7,7 +7,7 @@ use renewal::policy::DeadNames;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::Config;
-use crate::config::values::{Owner, Reload};
+use crate::config::values::{FirewallMode, Owner, Reload};
 use crate::errors::CommandError;
 
 use super::users;
@@ -75,6 +75,10 @@ pub(super) fn host(
         https_port: config.nginx.https_port.get(),
         http01_port: config.http01.port.get(),
         http01_owner: owner(&config.http01.owner)?,
+        open_for_validation: match config.firewall.mode {
+            FirewallMode::Off => None,
+            FirewallMode::OpenDuringValidation => Some(config.firewall.open_for.0),
+        },
         letsencrypt: config.paths.letsencrypt.clone(),
         state: config.paths.state.clone(),
         roots,

@@ -48,6 +48,24 @@ pub(super) fn of_trouble(trouble: &Trouble) -> Finding {
     }
 }
 
+/// Returns the link that leads nowhere, when that is the trouble.
+pub(super) fn dangling(trouble: &Trouble) -> Option<std::path::PathBuf> {
+    match trouble {
+        Trouble::Unreadable {
+            file,
+            dangling: true,
+            ..
+        } => Some(file.clone()),
+        Trouble::Unreadable { .. }
+        | Trouble::Syntax(_)
+        | Trouble::Unlistable { .. }
+        | Trouble::Loop { .. }
+        | Trouble::Arguments(_)
+        | Trouble::TooDeep(_)
+        | Trouble::TooMany(_) => None,
+    }
+}
+
 /// Returns the findings about what nginx would refuse in a block.
 pub(super) fn of_refused(block: &Block) -> impl Iterator<Item = Finding> {
     block.refused.iter().map(|(place, why)| {

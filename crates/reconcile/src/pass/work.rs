@@ -23,10 +23,12 @@ use crate::turns::Turns;
 use crate::unheard::{complaints, with_complaints};
 use crate::world::{Ending, Stop, World};
 
+use self::gate::Gate;
 use self::lines::{Lines, Need};
 use self::task::{Progress, Task};
 
 mod beside_panel;
+mod gate;
 mod lines;
 mod outcome;
 mod task;
@@ -58,6 +60,7 @@ pub(super) struct Work<W: World> {
     /// Which site each task is about, for the one that dies.
     running: HashMap<tokio::task::Id, usize>,
     lines: Lines,
+    gate: Gate,
     obtained: Vec<(Due, Staged)>,
     /// When the obtained certificates must wait no longer.
     deploy_by: Timestamp,
@@ -94,6 +97,7 @@ impl<W: World> Work<W> {
             tasks: JoinSet::new(),
             running: HashMap::new(),
             lines: Lines::default(),
+            gate: Gate::default(),
             obtained: Vec::new(),
             deploy_by: Timestamp::MAX,
             break_off_at: None,
@@ -129,7 +133,7 @@ impl<W: World> Work<W> {
     }
 
     async fn carry_out(&mut self, due: Vec<Due>, reports: &mut [SiteReport]) {
-        for due in due {
+        for due in self.open_gate(due, reports).await {
             match due.action {
                 Action::Deploy(version) => {
                     if let Some(staged) = staged_earlier(&due.site, version) {
@@ -143,6 +147,9 @@ impl<W: World> Work<W> {
         while self.gather(reports).await {
             if self.tasks.is_empty() && self.lines.anyone_waits() {
                 self.insert_lines(reports).await;
+            }
+            if self.tasks.is_empty() {
+                self.gate.close(&*self.world).await;
             }
             if self.tasks.is_empty() || self.world.clock().now() >= self.deploy_by {
                 self.deploy_obtained(reports).await;
@@ -215,6 +222,7 @@ impl<W: World> Work<W> {
                 None => {}
             },
             () = clock.wait_until(self.deploy_by) => {}
+            () = clock.wait_until(self.gate.ends_at()) => self.gate.open_longer(&*self.world).await,
             () = clock.wait_until(break_off_at), if !broken_off => {}
             () = wish => {
                 let patience = if self.break_off_at.is_none() { STOP_PATIENCE } else { SignedDuration::ZERO };

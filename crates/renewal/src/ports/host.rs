@@ -130,6 +130,38 @@ pub trait Host: Send + Sync {
 
     /// Takes away what was made for answers and is of no more use; never a folder that others use.
     fn tidy(&self) -> impl Future<Output = ()> + Send;
+
+    /// Ends what an earlier run left half done beyond its deployments, when it died: a fix, an opening of the firewall.
+    /// Says whether there was anything, so that the host must be looked at again.
+    ///
+    /// # Errors
+    ///
+    /// When it can neither be finished nor undone.
+    fn end_unfinished(&self) -> impl Future<Output = Result<bool, HostFailure>> + Send {
+        std::future::ready(Ok(false))
+    }
+
+    /// Opens the port on which the CA knocks in this host's firewall, where it is kept closed between validations.
+    /// Safe to repeat, which puts the end off.
+    ///
+    /// Returns the moment by which it has to be repeated if validations still go on; `None` where nothing is kept closed.
+    /// The opening MUST end by itself, or with the next run, even if this process dies.
+    ///
+    /// # Errors
+    ///
+    /// When the firewall could not be opened, so that no CA would get through.
+    fn open_for_validation(
+        &self,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Timestamp>, HostFailure>> + Send {
+        let _ = now;
+        std::future::ready(Ok(None))
+    }
+
+    /// Closes what [`Host::open_for_validation`] opened. Safe to repeat.
+    fn close_after_validation(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A change to prepare.

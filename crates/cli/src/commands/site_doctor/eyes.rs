@@ -80,6 +80,9 @@ impl Eyes for HostEyes<'_> {
             (Check::Running, _) => {
                 Observation::Told(self.running().await.err().into_iter().collect())
             }
+            (Check::Limits, _) => Observation::Limits(Box::new(
+                crate::commands::limits::observe(self.world.host()).await,
+            )),
             (Check::Vhosts, _) => Observation::Told(self.vhosts()),
             (Check::HttpPort, _) => self.http_port().await,
             (Check::Space, _) => self.space().await,

@@ -27,6 +27,15 @@ pub enum Manage {
     None,
 }
 
+/// What becomes of the firewall.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FirewallMode {
+    /// It is left alone.
+    Off,
+    /// It is opened while validations run.
+    OpenDuringValidation,
+}
+
 /// Who owns token files.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Owner {
@@ -85,6 +94,9 @@ choice! {
     Http01Mode, "one of auto, stateless, webroot, standalone", [
         "auto" => Http01Mode::Auto, "stateless" => Http01Mode::Stateless, "webroot" => Http01Mode::Webroot,
         "standalone" => Http01Mode::Standalone,
+    ];
+    FirewallMode, "off or open-during-validation", [
+        "off" => FirewallMode::Off, "open-during-validation" => FirewallMode::OpenDuringValidation,
     ];
     Manage, "one of all, listed, none", ["all" => Manage::All, "listed" => Manage::Listed, "none" => Manage::None];
 }

@@ -15,6 +15,10 @@ pub struct Jobs(pub u16);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Size(pub u64);
 
+/// How long the firewall stays open at most without a word from us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpenFor(pub SignedDuration);
+
 /// Numbers: an integer in the file, digits elsewhere.
 macro_rules! number {
     ($($type:ty, $kind:literal, $make:expr, $show:expr;)+) => {$(
@@ -62,17 +66,34 @@ impl Value for Option<SignedDuration> {
     }
 
     fn show(&self) -> String {
-        let Some(length) = self else {
-            return quote("auto");
-        };
-        let seconds = length.as_secs();
-        let (count, unit) = UNITS_OF_TIME
-            .iter()
-            .rev()
-            .find(|(_, unit)| seconds % unit == 0)
-            .map_or((seconds, 's'), |(letter, unit)| (seconds / unit, *letter));
-        quote(&format!("{count}{unit}"))
+        self.map_or_else(|| quote("auto"), show_duration)
     }
+}
+
+impl Value for OpenFor {
+    const KIND: &'static str = "a time such as 10m";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let length = parse_duration(text)?;
+        if !(OPEN_FOR_LEAST..=OPEN_FOR_MOST).contains(&length) {
+            return Err(format!("“{text}” is not between two seconds and a day"));
+        }
+        Ok(Self(length))
+    }
+
+    fn show(&self) -> String {
+        show_duration(self.0)
+    }
+}
+
+fn show_duration(length: SignedDuration) -> String {
+    let seconds = length.as_secs();
+    let (count, unit) = UNITS_OF_TIME
+        .iter()
+        .rev()
+        .find(|(_, unit)| seconds % unit == 0)
+        .map_or((seconds, 's'), |(letter, unit)| (seconds / unit, *letter));
+    quote(&format!("{count}{unit}"))
 }
 
 impl Value for Size {
@@ -165,3 +186,7 @@ const SIZE_MOST: u64 = 1 << 40;
 /// Less is no time to mend anything; more is longer than any certificate lives.
 const BEFORE_EXPIRY_LEAST: SignedDuration = SignedDuration::from_hours(1);
 const BEFORE_EXPIRY_MOST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
+/// It is put off at half its time; a port that stays open for a day is not kept closed.
+const OPEN_FOR_LEAST: SignedDuration = SignedDuration::from_secs(2);
+const OPEN_FOR_MOST: SignedDuration = SignedDuration::from_hours(24);
