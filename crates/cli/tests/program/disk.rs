@@ -18,8 +18,17 @@ pub(crate) struct Entry {
     inode: u64,
     modified: (i64, i64),
     mode: u32,
+    owner: (u32, u32),
     /// What a file holds, or where a link leads.
     content: Vec<u8>,
+}
+
+impl Entry {
+    /// Says whether both hold the same for the same users, though one of them was written anew.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        let facts = |entry: &Self| (entry.mode, entry.owner, entry.content.clone());
+        facts(self) == facts(other)
+    }
 }
 
 /// Looks at everything in a folder, but for what is `left_out`.
@@ -45,6 +54,7 @@ pub(crate) fn entry(path: &Path) -> Entry {
         inode: data.ino(),
         modified: (data.mtime(), data.mtime_nsec()),
         mode: data.mode(),
+        owner: (data.uid(), data.gid()),
         content,
     }
 }
@@ -88,6 +98,16 @@ pub(crate) fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
         .filter(|path| before.get(*path) != after.get(*path))
         .cloned()
         .collect()
+}
+
+/// Names every file that another file, or none, stands in the place of, or that holds something else, or is for others.
+pub(crate) fn contents_that_differ(before: &Tree, after: &Tree) -> Vec<PathBuf> {
+    let is_other = |path: &PathBuf| match (before.get(path), after.get(path)) {
+        (Some(one), Some(other)) => !one.is_alike(other),
+        (None | Some(_), _) => true,
+    };
+    let differing = differences(before, after);
+    differing.into_iter().filter(is_other).collect()
 }
 
 /// Looks at the files of a lineage: every version in `archive/`, and the links in `live/`.

@@ -27,11 +27,14 @@ mod hostile_ca;
 mod imported;
 mod interrupted;
 mod renewing;
+mod mended;
 mod revoked;
 mod rolled_back;
 mod secrets;
 
+mod audited;
 mod bad_input;
+mod firewall;
 mod listing;
 mod lock;
 mod panel;

@@ -127,15 +127,16 @@ async fn what_is_fatal_for_the_host_is_fatal_for_every_site() {
     check(
         &[(Check::Nginx, "host", FindingName::NginxNotInstalled)],
         expect![[r#"
-        will-fail
-        nginx Failed nginx-not-installed
-        nginx-configuration Skipped “nginx” comes first
-        nginx-running Skipped “nginx” comes first
-        a.test will-fail
-        served Skipped “nginx-running” comes first
-        b.test will-fail
-        served Skipped “nginx-running” comes first
-    "#]],
+            will-fail
+            nginx Failed nginx-not-installed
+            nginx-configuration Skipped “nginx” comes first
+            nginx-running Skipped “nginx” comes first
+            limits Skipped “nginx” comes first
+            a.test will-fail
+            served Skipped “nginx-running” comes first
+            b.test will-fail
+            served Skipped “nginx-running” comes first
+        "#]],
     )
     .await;
 }

