@@ -86,6 +86,10 @@ impl NginxHost {
         };
         let before = open.clone();
         *open = openings(&wanted, &before).await?;
+        if open.is_empty() {
+            // Nothing is filtered here, so nothing has to be opened.
+            return Ok(None);
+        }
         // Both, for until the new ones are in place the old ones are.
         let all: Vec<Opening> = before.iter().chain(&*open).cloned().collect();
         self.write_down(&all).await?;
@@ -97,9 +101,6 @@ impl NginxHost {
         }
         let outdated = before.into_iter().filter(|old| !open.contains(old));
         close(&outdated.collect::<Vec<_>>()).await;
-        if open.is_empty() {
-            return Ok(None);
-        }
         Ok(now.checked_add(open_for / 2).ok())
     }
 

@@ -242,11 +242,31 @@ fn shown(edit: &Edit) -> Shown {
     };
     let line = head.iter().filter(|b| **b == b'\n').count() + 1;
     let whole = |middle: &[u8]| text(&[&head[begin..], middle, rest].concat());
+    let (before, after) = (whole(removed), whole(inserted));
+    let (first, before, after) = differing(&before, &after);
     Shown {
-        place: format!("{}:{line}", edit.file.display()),
-        before: whole(removed),
-        after: whole(inserted),
+        place: format!("{}:{}", edit.file.display(), line + first),
+        before,
+        after,
     }
+}
+
+/// Leaves out the lines at the beginning and the end that are alike; says how many the first are.
+fn differing(before: &str, after: &str) -> (usize, String, String) {
+    let (mut old, mut new): (Vec<&str>, Vec<&str>) =
+        (before.lines().collect(), after.lines().collect());
+    while let (Some(one), Some(other)) = (old.last(), new.last())
+        && one == other
+    {
+        old.pop();
+        new.pop();
+    }
+    let first = old
+        .iter()
+        .zip(&new)
+        .take_while(|(one, other)| one == other)
+        .count();
+    (first, old[first..].join("\n"), new[first..].join("\n"))
 }
 
 /// The fix that is being made.

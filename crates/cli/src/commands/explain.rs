@@ -168,7 +168,7 @@ mod tests {
                 "{name}"
             );
             let lines = page.lines().count();
-            assert!((10..=30).contains(&lines), "{name} has {lines} lines");
+            assert!((10..=40).contains(&lines), "{name} has {lines} lines");
             assert!(
                 page.lines().all(|line| line.chars().count() <= 120),
                 "{name} has a line that is too long"

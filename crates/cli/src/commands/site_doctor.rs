@@ -17,9 +17,11 @@ use crate::wire::{Access, Wiring};
 use reconcile::world::World as _;
 
 use self::eyes::HostEyes;
+use self::gate::Gate;
 
 mod eyes;
 mod fixing;
+mod gate;
 
 /// The options of `site:doctor`.
 #[derive(Args, Debug)]
@@ -58,8 +60,10 @@ pub fn run(session: &Session, config: &Config, arguments: &Arguments) -> Result<
         let sites = chosen(&look, &arguments.domain)?;
         let remembered = world.memory().remembered()?;
         let eyes = HostEyes::new(&world, config, &look, &sites, &remembered);
+        let gate = Gate::open(&world, config, None).await;
         let examination = examine(&eyes, &sites).await;
         world.host().tidy().await;
+        gate.close(&world).await;
         Ok::<_, CommandError>(examination)
     });
     // Whatever hangs on a dead file system must not hold up the end.

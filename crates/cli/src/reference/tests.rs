@@ -3,20 +3,24 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use doctor::audit::{Aspect, Audited};
 use doctor::examination::{self, Checked, SiteExamined, Verdict};
 use doctor::{Check, Examination};
 use expect_test::expect_file;
 use reconcile::fleet::{Scenario, simulate};
 use renewal::finding::{Finding, FindingName};
+use renewal::fix::{Fix, Remedy, Shown};
 use renewal::ports::Look;
 use renewal::report::Outcome;
 use serde_json::{Value, json};
 
 use crate::commands::fleet_simulate;
+use crate::commands::mending::{self, Mended};
 use crate::commands::service_status::{Schedule, Status};
 use crate::commands::site_list::rows;
 use crate::commands::site_show::{Portrait, Version};
 use crate::errors::CommandError;
+use crate::output::audit::AuditDocument;
 use crate::output::document::ReportDocument;
 use crate::output::examination::ExaminationDocument;
 use crate::testing::{certificate, now, report, served, site, site_report, time};
@@ -169,14 +173,7 @@ fn push_by_hand(push: &mut impl FnMut(&str, &str, &Value)) {
             }],
         }),
     );
-    push(
-        "host:audit",
-        "`verdict` is `ready`, `at-risk` or `will-fail`; `status` is `passed`, `warning`, `failed` or `skipped`.",
-        &json!({"command": "host:audit", "verdict": "at-risk", "sites": [], "host": [
-            {"check": "other-client", "status": "warning", "finding": other_client()},
-            {"check": "panel-cron", "status": "skipped", "finding": null},
-        ]}),
-    );
+    push("host:audit", AUDITED, &audited());
     push(
         "account:show",
         "`url` is `null` at a CA that has not been asked for an account yet.",
@@ -184,6 +181,32 @@ fn push_by_hand(push: &mut impl FnMut(&str, &str, &Value)) {
             "url": "https://acme-v02.api.letsencrypt.org/acme/acct/123", "thumbprint": "QjzrRlkp2b…", "contact": [],
             "created_at": now(), "file": "/etc/letsencrypt/accounts/clpctl/…/account.json"}]}),
     );
+}
+
+fn audited() -> Value {
+    let audited = [
+        Audited::found(Aspect::OtherClient, vec![other_client()]),
+        Audited::skipped(Aspect::PanelCron, "there is no CloudPanel here"),
+        Audited::found(Aspect::Test, Vec::new()).noting("0.02 s with 12 server blocks"),
+    ];
+    let mended = Mended {
+        fix: Fix {
+            cures: FindingName::KeyReadableByOthers,
+            site: None,
+            what:
+                "Close the private key /etc/letsencrypt/archive/example.com/privkey1.pem to others."
+                    .to_owned(),
+            remedy: Remedy::Access(Vec::new()),
+        },
+        shown: vec![Shown {
+            place: "/etc/letsencrypt/archive/example.com/privkey1.pem".to_owned(),
+            before: "mode 0644, user 0, group 0".to_owned(),
+            after: "mode 0600, user 0, group 0".to_owned(),
+        }],
+        outcome: mending::Outcome::Done,
+        why: None,
+    };
+    json!(AuditDocument::new(&audited, Some(&[mended])))
 }
 
 fn examined() -> Value {
@@ -253,6 +276,11 @@ const OUTCOMES: &str = "\
 const VERDICTS: &str = "\
 `verdict` is `ready`, `at-risk` or `will-fail`. A check that found several things stands there once for each.
 `status` is `passed`, `failed` (something is fatal or broken), `warning` or `skipped`; `note` says why nothing can be said.";
+
+const AUDITED: &str = "\
+As of `site:doctor`; `sites` is empty. `score` is what was got of the points of all that was looked at, in percent. With
+`--fix`, as with `site:doctor --fix`, `fixes` says what was mended: `outcome` is `done`, `would-fix` (dry run), `undone`
+(nginx refused it) or `failed`, the last two with `why`; `before` and `after` are empty for what is added or taken away.";
 
 const STATES: &str = "\
 `state` is `valid`, `imported` (only watched), `due`, `failing` (the last attempt failed), `expired`, `self-signed`, `key-does-not-fit` or `none`.

@@ -72,7 +72,7 @@ fn run(words: &[&str]) -> String {
 fn close_by_nft(host: &Host) -> String {
     let all_but = format!(
         "table inet filter {{ chain input {{ type filter hook input priority filter; policy drop; \
-         ct state established,related accept; tcp dport != {} accept; udp dport 1-65535 accept; }} }}",
+         ct state established,related accept; tcp dport != {} accept; udp dport 1-65535 accept; }}\n}}",
         host.nginx.http_port()
     );
     run(&["nft", &all_but]);
@@ -108,6 +108,11 @@ fn rules() -> String {
 #[track_caller]
 fn renews_and_closes(host: &Host, practice: &Practice, before: &str, now: impl Fn() -> String) {
     assert!(!is_open(host), "{before}");
+    // The doctor opens it for its own looks, and foresees what comes.
+    let seen = ask(host, &["site:doctor"]).expect_code(0);
+    assert_eq!(seen.json["verdict"], "ready", "{:#}", seen.json);
+    assert!(!is_open(host));
+    assert_eq!(now(), before);
     let renewed = ask(host, &["site:renew-certificates"]).expect_code(0);
     for domain in ["a.test", "b.test"] {
         assert_eq!(renewed.outcome(domain), "renewed", "{:#}", renewed.json);
@@ -122,7 +127,7 @@ fn renews_and_closes(host: &Host, practice: &Practice, before: &str, now: impl F
 #[track_caller]
 fn closes_by_itself(mut host: Host, practice: &Practice, before: &str, now: impl Fn() -> String) {
     host.set("firewall", "open_for", "\"3s\"");
-    practice.slow(Duration::from_secs(120));
+    practice.slow(Duration::from_secs(12));
     let mut running = clpctl(&host).spawn(&["site:renew-certificates"]);
     wait_until("an opening", || is_open(&host));
     wait_until("an order", || practice.orders() > 0);
@@ -157,9 +162,9 @@ fn nftables_lets_the_ca_in_and_nobody_after_it() {
         let mut monitor = Program::new("nft").arg("monitor").spawn(&log);
         let seen = || std::fs::read_to_string(&log).unwrap_or_default();
         wait_until("the monitor", || {
-            run(&["nft", "add table inet mark"]);
-            run(&["nft", "delete table inet mark"]);
-            seen().contains("mark")
+            run(&["nft", "add table inet noticed"]);
+            run(&["nft", "delete table inet noticed"]);
+            seen().contains("noticed")
         });
         renews_and_closes(&host, &practice, &before, ruleset);
         wait_until("the end of what the monitor tells", || {
@@ -169,8 +174,8 @@ fn nftables_lets_the_ca_in_and_nobody_after_it() {
         let _ = monitor.wait();
         assert_eq!(
             seen().matches("insert rule").count(),
-            1,
-            "once for both sites: {}",
+            2,
+            "once for the doctor, and once for both sites: {}",
             seen()
         );
     });

@@ -294,9 +294,13 @@ fn a_line_that_nginx_refuses_is_taken_out_again() {
         "b".repeat(60),
         "c".repeat(60)
     );
-    let mut host = host_with([(Site::files(&long), 10), (Site::files("b.test"), 80)]);
+    let mut host = Host::prepare();
     if host.nginx.http_addresses().len() < 2 {
         return; // a machine without IPv6 has no such fault
+    }
+    for name in [long.as_str(), "b.test"] {
+        let pair = Authority::new("Older").issue(&[name], Days::left(20));
+        host.add_with_lineage(Site::files(name), &pair);
     }
     // With a socket of its own the long name needs no table of names, whose buckets are too small for it.
     let (http, https) = (host.nginx.http_port(), host.nginx.https_port());
@@ -307,7 +311,6 @@ fn a_line_that_nginx_refuses_is_taken_out_again() {
             &format!("listen 127.0.0.1:{port}"),
         );
     }
-    host.nginx.stop();
     host.nginx.launch();
     let practice = Practice::start(&mut host, |_| {});
     let addresses: Vec<IpAddr> = ["127.0.0.1", "::1"]

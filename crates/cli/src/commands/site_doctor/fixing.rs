@@ -12,6 +12,7 @@ use renewal::ports::{Host as _, Lease as _, Memory as _};
 use renewal::site::Site;
 
 use super::eyes::HostEyes;
+use super::gate::{Gate, Held};
 use super::{Arguments, COMMAND, chosen};
 use crate::commands::mending::{Mended, Mender, thumbprint};
 use crate::commands::{Session, runtime};
@@ -63,7 +64,7 @@ async fn mend(
 ) -> Result<(Vec<Mended>, Examination), CommandError> {
     let dry_run = arguments.dry_run;
     // A dry run changes nothing and needs no lock.
-    let _held = if dry_run {
+    let held = if dry_run {
         None
     } else {
         Some(world.lease().take()?)
@@ -73,7 +74,7 @@ async fn mend(
     }
     let mut mended: Vec<Mended> = Vec::new();
     loop {
-        let round = look(config, arguments, world).await?;
+        let round = look(config, arguments, world, held.as_ref()).await?;
         let is_new = |fix: &Fix| mended.iter().all(|tried| tried.fix != *fix);
         let fresh: Vec<Fix> = round.fixes.into_iter().filter(is_new).collect();
         if fresh.is_empty() || mended.len() >= FIXES_MOST {
@@ -114,6 +115,7 @@ async fn look(
     config: &Config,
     arguments: &Arguments,
     world: &Wiring,
+    held: Option<&Held>,
 ) -> Result<Round, CommandError> {
     let known = world.memory().known().unwrap_or_default();
     let look = world.host().look(&known).await?;
@@ -121,8 +123,10 @@ async fn look(
     let remembered = world.memory().remembered()?;
     let eyes = HostEyes::new(world, config, &look, &sites, &remembered);
     let recorder = Recorder::new(&eyes);
+    let gate = Gate::open(world, config, held).await;
     let examination = examine(&recorder, &sites).await;
     world.host().tidy().await;
+    gate.close(world).await;
     let recorded = recorder.into_recorded();
     let ground = ground(config, world, &sites, &recorded).await?;
     let mut fixes = doctor::fixes::fixes(&recorded, &ground);
