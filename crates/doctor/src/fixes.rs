@@ -61,26 +61,8 @@ pub fn fixes(recorded: &[Recorded], ground: &Ground) -> Vec<Fix> {
             .filter_map(|(site, key)| of_key(Some(site), key)),
     );
     for one in recorded {
-        match (&one.seen, &one.site) {
-            (Observation::Limits(seen), _) if ground.edit => fixes.extend(of_limits(seen)),
-            (Observation::Folders(seen), Some(site)) => {
-                fixes.extend(of_folders(site, seen, ground.owner));
-            }
-            (Observation::WayIn(seen), Some(domain)) if ground.edit => {
-                let is_mended = |fix: &Fix| {
-                    fix.site.as_ref() == Some(domain)
-                        && fix.cures != FindingName::KeyReadableByOthers
-                };
-                let site = ground.sites.iter().find(|site| site.domain() == domain);
-                // One cause at a time: what is left after it is looked at again.
-                if let (Some(site), false) = (site, fixes.iter().any(is_mended)) {
-                    fixes.extend(of_way_in(site, seen, ground));
-                }
-            }
-            (Observation::Served(seen), Some(_)) => fixes.extend(of_served(seen)),
-            (Observation::Port(seen), None) => fixes.extend(of_port(seen)),
-            _ => {}
-        }
+        let more = of_recorded(one, ground, &fixes);
+        fixes.extend(more);
     }
     fixes.sort_by_key(|fix| rank(&fix.remedy));
     let mut once: Vec<Fix> = Vec::new();
@@ -94,6 +76,29 @@ pub fn fixes(recorded: &[Recorded], ground: &Ground) -> Vec<Fix> {
         }
     }
     once
+}
+
+/// Decides about one look; `before` is what was decided already.
+fn of_recorded(one: &Recorded, ground: &Ground, before: &[Fix]) -> Vec<Fix> {
+    match (&one.seen, &one.site) {
+        (Observation::Limits(seen), _) if ground.edit => of_limits(seen).into_iter().collect(),
+        (Observation::Folders(seen), Some(site)) => of_folders(site, seen, ground.owner),
+        (Observation::WayIn(seen), Some(domain)) if ground.edit => {
+            let is_mended = |fix: &Fix| {
+                let elsewhere = fix.cures == FindingName::KeyReadableByOthers;
+                fix.site.as_ref() == Some(domain) && !elsewhere
+            };
+            let site = ground.sites.iter().find(|site| site.domain() == domain);
+            // One cause at a time: what is left after it is looked at again.
+            let site = site.filter(|_| !before.iter().any(is_mended));
+            let fix = site.and_then(|site| of_way_in(site, seen, ground));
+            fix.into_iter().collect()
+        }
+        (Observation::Served(seen), _) => of_served(seen).into_iter().collect(),
+        (Observation::Port(seen), _) => of_port(seen).into_iter().collect(),
+        // Nothing of that kind is safe to mend, or it may not be.
+        (_, _) => Vec::new(),
+    }
 }
 
 fn rank(remedy: &Remedy) -> u8 {

@@ -273,7 +273,7 @@ impl Seen {
             world.memory().remember_seen(&self.fresh)?;
         }
         match world.host().end_unfinished().await {
-            Ok(true) => self.look_again(world).await?,
+            Ok(true) => self.look_afresh(world).await?,
             Ok(false) => {}
             Err(failure) => self.found(failure.0),
         }
@@ -295,13 +295,25 @@ impl Seen {
         Ok(())
     }
 
-    /// Looks again after something was changed, or the plan would be about yesterday.
-    async fn look_again<W: World>(&mut self, world: &W) -> Result<(), RunError> {
+    /// Looks again after the configuration itself was changed: what was wrong before may be right, and the reverse.
+    async fn look_afresh<W: World>(&mut self, world: &W) -> Result<(), RunError> {
+        let about_nginx = [FindingName::NginxNotInstalled, FindingName::NginxNotRunning];
+        self.findings
+            .retain(|finding| about_nginx.contains(&finding.name));
+        for finding in self.look_again(world).await? {
+            self.found(finding);
+        }
+        Ok(())
+    }
+
+    /// Looks again after something was changed, or the plan would be about yesterday; returns what is wrong beyond any
+    /// one site now.
+    async fn look_again<W: World>(&mut self, world: &W) -> Result<Vec<Finding>, RunError> {
         let again = looking::look(world, &self.known).await?;
         world.memory().remember_seen(&again.read)?;
         self.sites = again.sites.into_iter().map(Arc::new).collect();
         self.watched = again.watched;
-        Ok(())
+        Ok(again.findings)
     }
 }
 

@@ -73,7 +73,14 @@ fn push_labelled(
 const STEP: usize = 2;
 
 /// Words that keep their small letter at the beginning of a sentence.
-const NAMES_OF_PROGRAMS: [&str; 4] = ["nginx", "clpctl", "certbot", "systemd"];
+const NAMES_OF_PROGRAMS: [&str; 6] = [
+    "nginx",
+    "clpctl",
+    "certbot",
+    "systemd",
+    "chmod",
+    "systemctl",
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! Every fault is made for real; after the fix the doctor looks again, and a renewal shows that it was right.
 
 use std::fs::{self, Permissions};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -200,6 +200,32 @@ fn a_site_that_listens_on_ipv4_alone() {
 }
 
 #[test]
+fn a_site_alone_that_listens_on_ipv4_alone() {
+    let mut host = one_site();
+    if host.nginx.http_addresses().len() < 2 {
+        return; // a machine without IPv6 has no such fault
+    }
+    let only_v4 = |host: &mut Host, practice: &Practice| {
+        let six = format!("listen [::1]:{};", host.nginx.http_port());
+        without(&host.nginx.vhost("a.test"), &six);
+        let six: IpAddr = "::1".parse().unwrap();
+        practice.dns.change(|zone| zone.set("a.test", &[six]));
+        host.nginx.reload();
+        let at = (six, host.nginx.http_port());
+        let begun = std::time::Instant::now();
+        while std::net::TcpStream::connect(at).is_ok() {
+            assert!(begun.elapsed() < crate::answer::SOON);
+        }
+    };
+    let fixes = mended(&mut host, only_v4, "port-80-no-ipv6");
+    let after = fixes[0]["changes"][0]["after"].as_str().unwrap();
+    assert_eq!(
+        after.trim(),
+        format!("listen [::]:{};", host.nginx.http_port())
+    );
+}
+
+#[test]
 fn a_key_that_everybody_can_read() {
     let mut host = one_site();
     let key = host.archive("a.test").join("privkey1.pem");
@@ -340,6 +366,74 @@ fn a_line_that_nginx_refuses_is_taken_out_again() {
 }
 
 #[test]
+fn what_nginx_accepts_and_does_not_take_up_is_taken_back() {
+    let mut host = one_site();
+    if host.nginx.http_addresses().len() < 2 {
+        return; // a machine without IPv6 has no such fault
+    }
+    let practice = Practice::start(&mut host, |_| {});
+    let vhost = host.nginx.vhost("a.test");
+    without(&vhost, &format!("listen [::1]:{};", host.nginx.http_port()));
+    host.nginx.reload();
+    // Another program takes the address; nginx's test does not mind, and its reload does.
+    let at: SocketAddr = ("::1".parse::<IpAddr>().unwrap(), host.nginx.http_port()).into();
+    let begun = std::time::Instant::now();
+    let holder = loop {
+        match TcpListener::bind(at) {
+            Ok(holder) => break holder,
+            Err(error) => assert!(begun.elapsed() < crate::answer::SOON, "{error}"),
+        }
+    };
+    let closing = std::thread::spawn(move || holder.incoming().for_each(drop));
+    practice.dns.change(|zone| zone.set("a.test", &[at.ip()]));
+    let before = disk::guarded(&host);
+    let fixed = ask(&host, &["site:doctor", "--fix"]);
+    let fix = &fixed.json["fixes"][0];
+    assert_eq!(fix["outcome"], "undone", "{:#}", fixed.json);
+    assert!(fix["why"].as_str().unwrap().contains("bind()"), "{fix:#}");
+    assert_eq!(
+        contents_that_differ(&before, &disk::guarded(&host)),
+        NOTHING
+    );
+    assert!(host.nginx.test().ok() && !host.nginx.workers().is_empty());
+    assert!(!closing.is_finished());
+}
+
+#[test]
+fn a_run_that_dies_in_a_fix_is_undone_by_the_next() {
+    let mut host = one_site();
+    let practice = Practice::start(&mut host, |_| {});
+    let link = host.nginx.vhost("b.test");
+    let available = host.nginx.folder().join("sites-available/b.test.conf");
+    fs::create_dir(available.parent().unwrap()).unwrap();
+    fs::write(&available, "server { sevrer_name b.test; }\n").unwrap();
+    symlink("/old/b.test.conf", &link).unwrap();
+    let before = disk::guarded(&host);
+    // An nginx that kills whoever has it test the vhost that nginx refuses.
+    let deadly = host.folder().join("nginx");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-t*) [ \"$(readlink {})\" = /old/b.test.conf ] || kill -9 $PPID;; esac\nexec {} \"$@\"\n",
+        link.display(),
+        testkit::nginx::BINARY
+    );
+    disk::put(&deadly, script);
+    mode(&deadly, 0o755);
+    host.set("nginx", "binary", &format!("{deadly:?}"));
+    let died = clpctl(&host).run(&["site:doctor", "--fix"]);
+    assert_eq!(died.code, None, "{}", died.stdout);
+    assert_eq!(fs::read_link(&link).unwrap(), available);
+    host.set("nginx", "binary", &format!("{:?}", testkit::nginx::BINARY));
+    let renewed = ask(&host, &["site:renew-certificates"]).expect_code(1);
+    assert_eq!(renewed.outcome("a.test"), "failed");
+    assert_eq!(
+        contents_that_differ(&before, &disk::guarded(&host)),
+        NOTHING
+    );
+    assert!(!host.state().join("fixing.json").exists());
+    assert_eq!(practice.orders(), 0);
+}
+
+#[test]
 fn a_site_users_link_is_never_followed() {
     let mut host = one_site();
     let _practice = Practice::start(&mut host, |_| {});
@@ -407,6 +501,67 @@ fn a_fix_waits_for_no_other_run_and_disturbs_none() {
     );
     running.signal(rustix::process::Signal::KILL);
     let _ = running.wait(crate::answer::SOON);
+}
+
+#[test]
+fn the_sessions_in_the_guide_are_what_is_printed() {
+    let mut host = host_with([
+        (Site::files("blog.example"), 20),
+        (Site::files("shop.example"), 10),
+    ]);
+    let _practice = Practice::start(&mut host, |_| {});
+    let link = host.nginx.vhost("blog.example");
+    let available = host
+        .nginx
+        .folder()
+        .join("sites-available/blog.example.conf");
+    fs::create_dir(available.parent().unwrap()).unwrap();
+    fs::rename(&link, &available).unwrap();
+    symlink("/srv/old/blog.example.conf", &link).unwrap();
+    let root = host.nginx.document_root("shop.example");
+    chown(&root, Some(33), Some(33)).unwrap();
+    fs::create_dir(root.join(".well-known")).unwrap();
+    mode(&root.join(".well-known"), 0o700);
+    in_the_guide(&host, &["site:doctor", "--fix"], 0);
+
+    let link = host.nginx.vhost("new.example");
+    let available = available.with_file_name("new.example.conf");
+    fs::write(&available, "server {\n    sevrer_name new.example;\n}\n").unwrap();
+    symlink("/srv/old/new.example.conf", &link).unwrap();
+    in_the_guide(&host, &["site:doctor", "--fix", "--domain=shop.example"], 1);
+}
+
+/// Compares what is printed with the guide, which shows a scratch folder's paths and ports as the usual ones.
+#[track_caller]
+fn in_the_guide(host: &Host, words: &[&str], code: i32) {
+    let output = clpctl(host).run(words);
+    assert_eq!(
+        output.code,
+        Some(code),
+        "{}\n{}",
+        output.stdout,
+        output.stderr
+    );
+    let printed = output
+        .stdout
+        .replace(host.nginx.folder().to_str().unwrap(), "/etc/nginx")
+        .replace("/etc/nginx/htdocs", "/var/www")
+        .replace(&format!(":{}", host.nginx.http_port()), ":80");
+    let guide = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/guide/the-doctor.md"
+    );
+    let page = fs::read_to_string(guide).unwrap();
+    let command = format!("$ clpctl {}\n", words.join(" "));
+    let session = page
+        .split(&command)
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let session = session.unwrap_or_default().trim();
+    assert!(
+        session == printed.trim(),
+        "{command}{printed}\nand in the guide:\n{session}"
+    );
 }
 
 /// Where a link that was taken away is kept.

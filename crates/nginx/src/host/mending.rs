@@ -87,11 +87,26 @@ impl NginxHost {
         blocking(move || fixes::take_back(&drafts)).await
     }
 
-    /// Returns once nginx has taken up what it was told to, or does not within half a minute; how long that took, and what
-    /// it complained about.
+    /// Returns once nginx has taken up what it was told to, says that it cannot, or does not within half a minute; how
+    /// long that took, and what it complained about.
     pub async fn taken_up(&self) -> (Duration, Vec<String>) {
         let begun = Instant::now();
-        self.old_workers.gone(RELOAD_PATIENCE).await;
+        let refused = async {
+            while !self
+                .complaints
+                .read()
+                .iter()
+                .any(|line| line.starts_with(FATAL))
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            // nginx tries five times to bind an address, and may succeed.
+            tokio::time::sleep(BIND_TRIES).await;
+        };
+        tokio::select! {
+            () = self.old_workers.gone(RELOAD_PATIENCE) => {}
+            () = refused => {}
+        }
         (begun.elapsed(), self.complaints.read())
     }
 
@@ -129,3 +144,12 @@ impl NginxHost {
         u32::try_from(pid.as_raw_nonzero().get()).ok()
     }
 }
+
+/// What ends a reload.
+const FATAL: &str = "[emerg]";
+
+/// How often the log is looked at meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// nginx waits half a second between its tries.
+const BIND_TRIES: Duration = Duration::from_secs(3);
