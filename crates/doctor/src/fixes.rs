@@ -19,6 +19,7 @@ use renewal::challenge::listens_on;
 use renewal::finding::FindingName;
 use renewal::fix::{Access, Amendment, Fix, Grant, LinkChange, Remedy};
 use renewal::name::Name;
+use renewal::policy::EditVhosts;
 use renewal::site::{Listen, Site};
 
 use crate::document_root::{FolderSeen, Kind, Part};
@@ -40,8 +41,8 @@ pub struct Ground {
     pub port: u16,
     /// Whose challenge folders shall be, where that is set; else they are the document root's owner's.
     pub owner: Option<(u32, u32)>,
-    /// Whether the configuration of nginx may be edited.
-    pub edit: bool,
+    /// Which vhosts may be edited; limits stand in none, and may unless no file of nginx may be.
+    pub edit: EditVhosts,
     /// The addresses that the configuration listens on.
     pub listening: Vec<SocketAddr>,
     /// The links of the configuration that lead nowhere.
@@ -81,16 +82,19 @@ pub fn fixes(recorded: &[Recorded], ground: &Ground) -> Vec<Fix> {
 /// Decides about one look; `before` is what was decided already.
 fn of_recorded(one: &Recorded, ground: &Ground, before: &[Fix]) -> Vec<Fix> {
     match (&one.seen, &one.site) {
-        (Observation::Limits(seen), _) if ground.edit => of_limits(seen).into_iter().collect(),
+        (Observation::Limits(seen), _) if ground.edit != EditVhosts::None => {
+            of_limits(seen).into_iter().collect()
+        }
         (Observation::Folders(seen), Some(site)) => of_folders(site, seen, ground.owner),
-        (Observation::WayIn(seen), Some(domain)) if ground.edit => {
+        (Observation::WayIn(seen), Some(domain)) => {
             let is_mended = |fix: &Fix| {
                 let elsewhere = fix.cures == FindingName::KeyReadableByOthers;
                 fix.site.as_ref() == Some(domain) && !elsewhere
             };
             let site = ground.sites.iter().find(|site| site.domain() == domain);
             // One cause at a time: what is left after it is looked at again.
-            let site = site.filter(|_| !before.iter().any(is_mended));
+            let site =
+                site.filter(|site| ground.edit.allows(site) && !before.iter().any(is_mended));
             let fix = site.and_then(|site| of_way_in(site, seen, ground));
             fix.into_iter().collect()
         }

@@ -185,7 +185,7 @@ fn edits(amendments: &[Amendment]) -> Result<Vec<Edit>, HostFailure> {
     }
     let edit = |(file, amendments): (PathBuf, Vec<&Amendment>)| {
         let before = file::read(&file, edits::FILE_BYTES_MAX)?;
-        let after = amend::amended(before.clone(), &amendments)
+        let after = amend::amended(before.to_vec(), &amendments)
             .map_err(|cause| not_understood(&file, &cause))?;
         Ok(Edit {
             before: sha256(&before),

@@ -4,10 +4,13 @@
 
 use clap::Args;
 use doctor::audit::Audited;
+use doctor::audit::stapling::StaplingSeen;
 use doctor::fixes::{of_key, of_limits};
 use reconcile::world::World as _;
 use renewal::fix::Fix;
+use renewal::policy::EditVhosts;
 use renewal::ports::{Host as _, Lease as _};
+use renewal::site::Site;
 
 use self::looking::{Looked, look};
 use crate::commands::mending::{Mended, Mender};
@@ -133,9 +136,23 @@ fn fixes(config: &Config, looked: &Looked) -> Vec<Fix> {
         .filter_map(doctor::fixes::of_link)
         .collect();
     fixes.extend(looked.keys.iter().filter_map(|key| of_key(None, key)));
-    if config.nginx.edit {
+    let edit = config.nginx.edit;
+    if edit != EditVhosts::None {
         fixes.extend(of_limits(&looked.limits));
-        fixes.extend(doctor::audit::stapling::fix(&looked.stapling));
+        // A line may stand in a vhost that is the panel's to write.
+        let is_ours = |line: &&StaplingSeen| {
+            let in_vhost = |site: &&Site| {
+                let mut servers = site.servers.iter();
+                servers.any(|server| server.place.file == line.place.file)
+            };
+            looked
+                .sites
+                .iter()
+                .filter(in_vhost)
+                .all(|site| edit.allows(site))
+        };
+        let lines: Vec<StaplingSeen> = looked.stapling.iter().filter(is_ours).cloned().collect();
+        fixes.extend(doctor::audit::stapling::fix(&lines));
     }
     fixes
 }

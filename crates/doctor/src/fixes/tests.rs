@@ -6,6 +6,7 @@ use super::{Ground, Recorded, fixes, of_link};
 use crate::check::Check;
 use crate::links::LinkSeen;
 use renewal::name::Name;
+use renewal::policy::EditVhosts;
 
 /// Decides about one observation, as it is recorded in JSON.
 fn check(check: Check, seen: serde_json::Value, expect: Expect) {
@@ -17,7 +18,7 @@ fn check(check: Check, seen: serde_json::Value, expect: Expect) {
     let decided = fixes(
         &[recorded],
         &Ground {
-            edit: true,
+            edit: EditVhosts::All,
             port: 80,
             ..Ground::default()
         },
