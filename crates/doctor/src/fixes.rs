@@ -41,7 +41,7 @@ pub struct Ground {
     pub port: u16,
     /// Whose challenge folders shall be, where that is set; else they are the document root's owner's.
     pub owner: Option<(u32, u32)>,
-    /// What of nginx's configuration may be edited.
+    /// Which vhosts may be edited; limits stand in none, and may unless no file of nginx may be.
     pub edit: EditVhosts,
     /// The addresses that the configuration listens on.
     pub listening: Vec<SocketAddr>,
@@ -92,9 +92,9 @@ fn of_recorded(one: &Recorded, ground: &Ground, before: &[Fix]) -> Vec<Fix> {
                 fix.site.as_ref() == Some(domain) && !elsewhere
             };
             let site = ground.sites.iter().find(|site| site.domain() == domain);
-            let site = site.filter(|site| ground.edit.allows(site));
             // One cause at a time: what is left after it is looked at again.
-            let site = site.filter(|_| !before.iter().any(is_mended));
+            let site =
+                site.filter(|site| ground.edit.allows(site) && !before.iter().any(is_mended));
             let fix = site.and_then(|site| of_way_in(site, seen, ground));
             fix.into_iter().collect()
         }

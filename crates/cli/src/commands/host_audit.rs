@@ -2,9 +2,6 @@
 //!
 //! Without `--fix` it looks and changes nothing, but for a token that it writes to measure the disk, and removes.
 
-use std::collections::HashSet;
-use std::path::Path;
-
 use clap::Args;
 use doctor::audit::Audited;
 use doctor::audit::stapling::StaplingSeen;
@@ -13,6 +10,7 @@ use reconcile::world::World as _;
 use renewal::fix::Fix;
 use renewal::policy::EditVhosts;
 use renewal::ports::{Host as _, Lease as _};
+use renewal::site::Site;
 
 use self::looking::{Looked, look};
 use crate::commands::mending::{Mended, Mender};
@@ -138,26 +136,25 @@ fn fixes(config: &Config, looked: &Looked) -> Vec<Fix> {
         .filter_map(doctor::fixes::of_link)
         .collect();
     fixes.extend(looked.keys.iter().filter_map(|key| of_key(None, key)));
-    if config.nginx.edit != EditVhosts::None {
+    let edit = config.nginx.edit;
+    if edit != EditVhosts::None {
         fixes.extend(of_limits(&looked.limits));
-        fixes.extend(doctor::audit::stapling::fix(&editable(config, looked)));
+        // A line may stand in a vhost that is the panel's to write.
+        let is_ours = |line: &&StaplingSeen| {
+            let in_vhost = |site: &&Site| {
+                let mut servers = site.servers.iter();
+                servers.any(|server| server.place.file == line.place.file)
+            };
+            looked
+                .sites
+                .iter()
+                .filter(in_vhost)
+                .all(|site| edit.allows(site))
+        };
+        let lines: Vec<StaplingSeen> = looked.stapling.iter().filter(is_ours).cloned().collect();
+        fixes.extend(doctor::audit::stapling::fix(&lines));
     }
     fixes
-}
-
-/// Returns the lines about stapling that are not in a vhost that is left alone.
-fn editable(config: &Config, looked: &Looked) -> Vec<StaplingSeen> {
-    let closed: HashSet<&Path> = looked
-        .sites
-        .iter()
-        .filter(|site| !config.nginx.edit.allows(site))
-        .flat_map(|site| site.servers.iter().map(|server| &*server.place.file))
-        .collect();
-    let lines = looked.stapling.iter();
-    lines
-        .filter(|line| !closed.contains(&*line.place.file))
-        .cloned()
-        .collect()
 }
 
 const COMMAND: &str = "host:audit";
