@@ -45,3 +45,5 @@ mod http;
 mod endpoints;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod stranger;

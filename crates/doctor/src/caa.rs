@@ -13,7 +13,7 @@ use crate::dns::{CaaRecord, Dns, Trouble};
 
 use self::value::{Issuer, Value};
 
-mod value;
+pub(crate) mod value;
 
 /// CAA records, and who wants to issue.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

@@ -47,6 +47,8 @@ mod address;
 mod excerpt;
 mod judge;
 mod reading;
+#[cfg(any(test, fuzzing))]
+pub mod stranger;
 #[cfg(test)]
 mod testing;
 

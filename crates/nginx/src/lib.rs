@@ -60,6 +60,8 @@ mod served;
 mod error_logs;
 mod complaints;
 mod host;
+#[cfg(any(test, fuzzing))]
+pub mod stranger;
 #[cfg(test)]
 mod testing;
 

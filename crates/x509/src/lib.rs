@@ -11,3 +11,5 @@ pub mod request;
 mod facts;
 mod pem;
 mod signature;
+#[cfg(test)]
+mod stranger;

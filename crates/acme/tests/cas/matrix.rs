@@ -78,7 +78,9 @@ fn right(step: Endpoint, text: &Text) -> Vec<FindingName> {
 
 fn longest(step: Endpoint, text: &Text) -> Duration {
     match step {
-        Endpoint::Challenge if !is_quick(step, text) => acme::bounds::VALIDATION_LONGEST,
+        Endpoint::Challenge if !is_quick(step, text) => {
+            acme::bounds::VALIDATION_LONGEST + Duration::from_secs(30)
+        }
         Endpoint::Finalize if !is_quick(step, text) => Duration::from_secs(60),
         // A few waits of a second, on a machine that is busy with other tests.
         _ => Duration::from_secs(30),

@@ -23,6 +23,7 @@ mod challenges;
 mod command_line;
 mod doctor;
 mod first_certificate;
+mod harmful_ca;
 mod hostile_ca;
 mod imported;
 mod interrupted;

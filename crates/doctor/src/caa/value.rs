@@ -6,16 +6,16 @@
 
 /// What was read.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     /// Who may issue.
-    pub(super) issuer: Issuer<'a>,
+    pub(crate) issuer: Issuer<'a>,
     /// The parameters behind it.
-    pub(super) parameters: Vec<(&'a str, &'a str)>,
+    pub(crate) parameters: Vec<(&'a str, &'a str)>,
 }
 
 /// Who may issue.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Issuer<'a> {
+pub(crate) enum Issuer<'a> {
     /// The CA with this name.
     Named(&'a str),
     /// Nobody: a lone `;`.
@@ -24,10 +24,10 @@ pub(super) enum Issuer<'a> {
 
 /// It is no such value.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// Reads a value.
-pub(super) fn parse(text: &str) -> Result<Value<'_>, Malformed> {
+pub(crate) fn parse(text: &str) -> Result<Value<'_>, Malformed> {
     let (issuer, rest) = match text.split_once(';') {
         Some((issuer, rest)) => (issuer, Some(rest)),
         None => (text, None),

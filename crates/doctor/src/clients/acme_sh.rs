@@ -170,10 +170,10 @@ fn account(home: &Path, ca: &Ca) -> Result<Account, String> {
 }
 
 /// What a file of shell assignments sets.
-struct Values(BTreeMap<String, String>);
+pub(crate) struct Values(BTreeMap<String, String>);
 
 impl Values {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let assignments = text.lines().filter_map(|line| {
             let (key, value) = line.trim().split_once('=')?;
             let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
@@ -183,7 +183,7 @@ impl Values {
     }
 
     /// Returns a value; an empty one counts as none.
-    fn get(&self, key: &str) -> Option<String> {
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.0.get(key).filter(|value| !value.is_empty()).cloned()
     }
 }

@@ -71,7 +71,7 @@ pub fn read(letsencrypt: &Path) -> Option<Found> {
 }
 
 /// Reads one lineage.
-fn managed(letsencrypt: &Path, file: &Path, text: &str) -> Managed {
+pub(crate) fn managed(letsencrypt: &Path, file: &Path, text: &str) -> Managed {
     let parameters = Parameters::read(text);
     let get = |key: &str| parameters.values.get(key).map(String::as_str);
     let name = file

@@ -125,7 +125,7 @@ fn timers(root: &Path) -> Vec<Schedule> {
         .collect()
 }
 
-fn jobs(path: &Path, text: &str, systemd: bool, own_file: bool) -> Vec<Schedule> {
+pub(crate) fn jobs(path: &Path, text: &str, systemd: bool, own_file: bool) -> Vec<Schedule> {
     let lines = || (1..).zip(text.lines().map(str::trim));
     let is_job = |line: &str| {
         let assigns = line

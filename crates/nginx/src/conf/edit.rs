@@ -54,7 +54,8 @@ impl<'t> Edits<'t> {
         let Range { start, end } = directive.span();
         match self.line_end_if_blank(end) {
             Some(line_end) if self.begins_line(start) => {
-                let indent = self.tree.source()[self.line_start(start)..start].to_vec();
+                let indent = start - self.blanks_before(start)..start;
+                let indent = self.tree.source()[indent].to_vec();
                 self.insert_line(line_end, &indent, statement, comment);
             }
             _ => self.splice(end..end, format!(" {statement}")),
@@ -78,7 +79,9 @@ impl<'t> Edits<'t> {
     pub fn remove(&mut self, directive: Directive<'t>) {
         let Range { start, end } = directive.span();
         let span = match self.line_end_if_blank(end) {
-            Some(line_end) if self.begins_line(start) => self.line_start(start)..line_end,
+            Some(line_end) if self.begins_line(start) => {
+                start - self.blanks_before(start)..line_end
+            }
             _ => start - self.blanks_before(start)..end,
         };
         self.splices.push((span, Vec::new()));
@@ -136,17 +139,25 @@ impl<'t> Edits<'t> {
 
     /// Returns the start of the next line, when only blanks and a comment stand between.
     fn line_end_if_blank(&self, at: usize) -> Option<usize> {
+        // No further than needed: a file of one long line would be read anew for each of its directives.
         let rest = &self.tree.source()[at..];
-        let length = rest
+        let is_end = |b: &u8| *b == b'\n';
+        let blanks = rest
             .iter()
-            .position(|&b| b == b'\n')
-            .map_or(rest.len(), |end| end + 1);
-        let blanks = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
-        (blanks >= length || rest[blanks] == b'#').then_some(at + length)
+            .position(|b| is_end(b) || !b.is_ascii_whitespace());
+        let blanks = blanks.unwrap_or(rest.len());
+        match rest.get(blanks) {
+            None | Some(b'\n' | b'#') => {
+                let length = rest[blanks..].iter().position(is_end);
+                Some(length.map_or(at + rest.len(), |length| at + blanks + length + 1))
+            }
+            Some(_) => None,
+        }
     }
 
     fn begins_line(&self, at: usize) -> bool {
-        self.line_start(at) + self.blanks_before(at) == at
+        let begin = at - self.blanks_before(at);
+        begin == 0 || self.tree.source()[begin - 1] == b'\n'
     }
 
     fn line_start(&self, at: usize) -> usize {
@@ -167,7 +178,7 @@ impl<'t> Edits<'t> {
         let source = self.tree.source();
         let inside = block.block().map(|directive| directive.span().start);
         if let Some(start) = inside.into_iter().find(|&start| self.begins_line(start)) {
-            return source[self.line_start(start)..start].to_vec();
+            return source[start - self.blanks_before(start)..start].to_vec();
         }
         let line_start = self.line_start(block.span().start);
         let outer = source[line_start..]
