@@ -179,11 +179,7 @@ impl Beside {
         access: Access,
         unsynced: &mut Unsynced,
     ) -> Result<Self, FileError> {
-        let name = path.file_name().unwrap_or_default();
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".clpctl");
-        let temporary = path.with_file_name(hidden);
+        let temporary = beside(path);
         let wrong = |cause| cannot("write", path, cause);
         let mut file = match make(&temporary, access) {
             // One run at a time has the lease, so what lies there is left from a crash.
@@ -321,6 +317,11 @@ impl Unsynced {
     }
 }
 
+/// Removes what a run left beside the file that died while it wrote it.
+pub(crate) fn forget_beside(path: &Path) -> Result<(), FileError> {
+    remove(&beside(path))
+}
+
 /// Says whether the file has exactly these bytes; `None` when there is no file.
 pub(crate) fn holds(path: &Path, bytes: &[u8]) -> Result<Option<bool>, FileError> {
     match read(path, bytes.len() as u64) {
@@ -409,6 +410,14 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(wrong)
+}
+
+/// Returns the name under which a file is written.
+fn beside(path: &Path) -> PathBuf {
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(path.file_name().unwrap_or_default());
+    hidden.push(".clpctl");
+    path.with_file_name(hidden)
 }
 
 /// Makes a file that only its owner may read, whatever the mode will be.

@@ -45,6 +45,29 @@ pub fn killed_twice(program: &Path, workers: usize, first: usize, step: usize) -
     sum.expect("there was one round at least")
 }
 
+/// Kills a run in which nginx refuses one of the new certificates, so that the batch is undone and taken apart; then
+/// the cause is mended.
+#[must_use]
+pub fn killed_while_undoing(program: &Path, workers: usize, first: usize, step: usize) -> Outcome {
+    let make = || {
+        let mut stage = Stage::new(program, |_| {});
+        stage.refuse();
+        stage
+    };
+    every_point(workers, first, step, make, |stage, point| {
+        stage.reset();
+        stage.accept(false);
+        let (orders, issued) = (stage.practice.orders(), stage.practice.ca.issued());
+        let run = stage.strike(Blow::Kill(point));
+        let Some(effect) = run.struck.clone() else {
+            return Trial::Beyond;
+        };
+        stage.accept(true);
+        let remarks = mended(stage, &run, orders, issued);
+        Trial::Struck(effect.kind(), remarks)
+    })
+}
+
 /// Kills one run and sees the next one mend it.
 fn killed_at(stage: &Stage, point: usize) -> Trial {
     let (orders, issued) = (stage.practice.orders(), stage.practice.ca.issued());

@@ -10,7 +10,8 @@
 //! | on which host? | [`stage`], [`practice`] |
 //! | is anything lost? | [`judge`] |
 //! | how are all points tried at once? | [`crew`] |
-//! | killed anywhere | [`crash`] |
+//! | killed anywhere? | [`crash`] |
+//! | a system call fails anywhere? | [`faults`] |
 
 #![expect(
     clippy::disallowed_methods,
@@ -26,3 +27,4 @@ pub mod stage;
 pub mod judge;
 pub mod crew;
 pub mod crash;
+pub mod faults;

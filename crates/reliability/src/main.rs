@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use reliability::crew::Outcome;
-use reliability::crash;
+use reliability::{crash, faults};
 
 /// Strikes clpctl wherever it can be struck, and prints what was lost.
 #[derive(Debug, Parser)]
@@ -37,8 +37,12 @@ struct Arguments {
 enum Trial {
     /// Killed before every effect.
     Kill,
+    /// Killed before every effect of a run that nginx refuses in part.
+    Undo,
     /// Killed, and the mending run killed too.
     Twice,
+    /// Every effect on the disk fails, with every error.
+    Faults,
     /// Watched only; every effect is printed.
     Watch,
 }
@@ -57,13 +61,22 @@ fn main() -> ExitCode {
     for trial in &arguments.trials {
         let outcome = match trial {
             Trial::Kill => crash::killed_everywhere(&program, workers, first, step),
+            Trial::Undo => crash::killed_while_undoing(&program, workers, first, step),
             Trial::Twice => crash::killed_twice(&program, workers, first, step),
+            Trial::Faults => {
+                for fault in faults::FAULTS {
+                    let outcome = faults::at_every_effect(&program, workers, first, step, fault);
+                    print(&format!("{trial:?}, {}", fault.words()), &outcome);
+                    lost |= !outcome.losses.is_empty();
+                }
+                continue;
+            }
             Trial::Watch => {
                 watch(&program);
                 continue;
             }
         };
-        print(*trial, &outcome);
+        print(&format!("{trial:?}"), &outcome);
         lost |= !outcome.losses.is_empty();
     }
     if lost { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -78,8 +91,8 @@ fn watch(program: &std::path::Path) {
     println!("{:?}\n{}\n{}", run.code, run.stdout, run.stderr);
 }
 
-fn print(trial: Trial, outcome: &Outcome) {
-    println!("\n## {trial:?}: {} points in {:.1} s", outcome.tried(), outcome.took.as_secs_f64());
+fn print(trial: &str, outcome: &Outcome) {
+    println!("\n## {trial}: {} points in {:.1} s", outcome.tried(), outcome.took.as_secs_f64());
     for (kind, count) in &outcome.points {
         println!("| {} | {count} |", kind.words());
     }

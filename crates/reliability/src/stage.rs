@@ -11,8 +11,9 @@
 //! Each worker has a stage of its own and uses it again and again: [`Stage::reset`] puts back the files that the
 //! first moment had, which are kept beside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,6 @@ use testca::Options;
 use testkit::certificate::{Authority, Days};
 use testkit::host::Host;
 use testkit::nginx::Site;
-use testkit::openssl;
 use testkit::program::{Program, wait_until};
 
 use crate::calls::Watched;
@@ -156,18 +156,65 @@ impl Stage {
         self.reload();
     }
 
-    /// Has nginx take up what is on the disk, and waits until it does.
+    /// Has nginx take up what is on the disk, and waits until all its workers are new ones.
     ///
     /// # Panics
     ///
     /// When it does not.
     pub fn reload(&self) {
-        let (certificate, _) = self.named(TWO);
-        let wanted = openssl::sha256(&certificate);
+        let before = self.workers();
         self.host.nginx.reload();
-        let address = self.host.nginx.https_addresses()[0];
-        let taken_up = wait_until(SOON, || openssl::served(address, TWO).as_ref() == Some(&wanted));
-        assert!(taken_up, "nginx does not take up its first files");
+        let taken_up = wait_until(SOON, || {
+            let now = self.workers();
+            !now.is_empty() && now.is_disjoint(&before)
+        });
+        assert!(taken_up, "nginx does not take up its files:\n{}", self.host.nginx.error_log());
+    }
+
+    /// Asked of the kernel rather than by a handshake, which costs more than all else together.
+    fn workers(&self) -> BTreeSet<String> {
+        let master = self.host.nginx.pid();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
+        let children = children.expect("the kernel lists children (CONFIG_PROC_CHILDREN)");
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// From now on nginx's test refuses the new certificate of `two.test`, until [`Stage::accept`].
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be written.
+    pub fn refuse(&mut self) {
+        let script = self.host.folder().join("nginx");
+        let (refusing, link) = (self.refusing(), self.host.live(TWO).join("cert.pem"));
+        let text = format!(
+            "#!/bin/sh\n\
+             case \" $* \" in *' -t '*) if [ -e {} ]; then case $(readlink {}) in *cert2.pem)\n\
+             echo 'nginx: [emerg] refused on purpose in two.test.conf:1' >&2; exit 1;; esac; fi;; esac\n\
+             exec {} \"$@\"\n",
+            refusing.display(),
+            link.display(),
+            testkit::nginx::BINARY
+        );
+        fs::write(&script, text).expect("the folder is ours");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let quoted = format!("\"{}\"", script.display());
+        self.host.set("nginx", "binary", &quoted);
+        fs::write(refusing, "").expect("the folder is ours");
+    }
+
+    /// Ends that.
+    pub fn accept(&self, accepts: bool) {
+        let refusing = self.refusing();
+        if accepts {
+            let _ = fs::remove_file(refusing);
+        } else {
+            fs::write(refusing, "").expect("the folder is ours");
+        }
+    }
+
+    fn refusing(&self) -> PathBuf {
+        self.host.folder().join("refuses")
     }
 
     /// Returns the files that the site's vhost names: the chain and the key.

@@ -54,6 +54,7 @@ impl AccountFile {
 
     /// Reads the account; `None` when there is none yet.
     pub(crate) fn read(&self) -> Result<Option<Record>, AccountError> {
+        self.tidy();
         let text = match fs::read(&self.path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -121,6 +122,23 @@ impl AccountFile {
         }
     }
 
+    /// Removes what processes left that died while they wrote: it holds a key.
+    fn tidy(&self) {
+        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(BESIDE));
+            let is_dead = |process: &str| {
+                let number = process.parse::<u32>();
+                number.is_ok() && !Path::new("/proc").join(process).exists()
+            };
+            if process.is_some_and(is_dead) {
+                // Whoever only looks may not.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn write_beside(&self, record: &Record) -> Result<PathBuf, AccountError> {
         let failed = |error: &std::io::Error| self.failed("write", error);
         let mut builder = DirBuilder::new();
@@ -130,7 +148,7 @@ impl AccountFile {
             .map_err(|error| failed(&error))?;
         let fresh = self
             .folder()
-            .join(format!(".account.json.{}", std::process::id()));
+            .join(format!("{BESIDE}{}", std::process::id()));
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
             Ok(()) | Err(_) => {}
@@ -212,6 +230,9 @@ fn slug(text: &str) -> String {
     }
 }
 
+/// Beside the file; the number of the process that writes follows.
+const BESIDE: &str = ".account.json.";
+
 /// Root alone.
 const FILE_MODE: u32 = 0o600;
 
@@ -288,6 +309,28 @@ mod tests {
             .unwrap()
             .collect();
         assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    }
+
+    #[test]
+    fn what_a_process_left_that_died_while_it_wrote_goes_and_what_one_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path(), "https://ca.test/directory");
+        file.create(&record("one")).unwrap();
+        // No process has the first number: Linux counts to 4194304.
+        let dead = format!("{BESIDE}4194305");
+        let alive = format!("{BESIDE}{}", std::process::id());
+        for name in [dead.as_str(), &alive, ".account.json.old"] {
+            File::create(file.folder().join(name)).unwrap();
+        }
+        assert_eq!(file.read().unwrap().unwrap().key, "one");
+        let mut left: Vec<_> = fs::read_dir(file.folder())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = vec![alive, ".account.json.old".to_owned(), "account.json".to_owned()];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]
