@@ -62,9 +62,11 @@ impl FileError {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 
-    /// Says that this user may not use the file.
-    pub(crate) fn is_denied(&self) -> bool {
-        self.cause.kind() == io::ErrorKind::PermissionDenied
+    /// Says that nothing is known of the file: the disk or this process is in trouble, or it is not this user's
+    /// business. What is missing, no file, or too long is known to be so.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let known = [Errno::NOENT, Errno::NOTDIR, Errno::ISDIR, Errno::LOOP];
+        self.errno().is_some_and(|errno| !known.contains(&errno))
     }
 
     /// Returns the system's error number.

@@ -185,7 +185,8 @@ impl AccountFile {
         AccountError::File {
             what,
             path: self.path.clone(),
-            cause: error.kind(),
+            kind: error.kind(),
+            cause: error.to_string(),
         }
     }
 }
@@ -201,8 +202,10 @@ pub enum AccountError {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
-        cause: ErrorKind,
+        /// What kind of fault it is.
+        kind: ErrorKind,
+        /// Why, in the system's words.
+        cause: String,
     },
     /// What stands in it.
     #[error("the account's file {} cannot be used: {why}", .path.display())]
@@ -242,7 +245,7 @@ const FOLDER_MODE: u32 = 0o700;
 
 #[cfg(test)]
 mod tests {
-    use super::{AccountFile, Record, Zeroizing};
+    use super::{AccountFile, BESIDE, File, Record, Zeroizing, fs};
     use renewal::policy::Ca;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
@@ -328,7 +331,11 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        let mut expected = vec![alive, ".account.json.old".to_owned(), "account.json".to_owned()];
+        let mut expected = vec![
+            alive,
+            ".account.json.old".to_owned(),
+            "account.json".to_owned(),
+        ];
         expected.sort();
         assert_eq!(left, expected);
     }
