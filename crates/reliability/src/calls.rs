@@ -150,7 +150,11 @@ fn on_files(tracee: &Tracee, watched: &Watched) -> Option<Effect> {
     let argument = |place| tracee.argument(place);
     let open = || tracee.open(argument(0)).filter(|path| path.is_absolute());
     let effect = match tracee.call() {
-        libc::SYS_open => opened(&tracee.path_at(NO_FOLDER, argument(0)), argument(1), argument(2))?,
+        libc::SYS_open => opened(
+            &tracee.path_at(NO_FOLDER, argument(0)),
+            argument(1),
+            argument(2),
+        )?,
         libc::SYS_openat => opened(
             &tracee.path_at(argument(0), argument(1)),
             argument(2),
@@ -177,7 +181,10 @@ fn on_files(tracee: &Tracee, watched: &Watched) -> Option<Effect> {
         libc::SYS_fsync | libc::SYS_fdatasync => Effect::Sync(open()?),
         libc::SYS_syncfs => Effect::SyncAll(open()?),
         libc::SYS_fchmod => mode(open()?, argument(1)),
-        libc::SYS_chmod => mode(resolved(&tracee.path_at(NO_FOLDER, argument(0))), argument(1)),
+        libc::SYS_chmod => mode(
+            resolved(&tracee.path_at(NO_FOLDER, argument(0))),
+            argument(1),
+        ),
         libc::SYS_fchmodat => mode(
             resolved(&tracee.path_at(argument(0), argument(1))),
             argument(2),
@@ -186,9 +193,7 @@ fn on_files(tracee: &Tracee, watched: &Watched) -> Option<Effect> {
         libc::SYS_chown | libc::SYS_lchown => {
             Effect::Owner(resolved(&tracee.path_at(NO_FOLDER, argument(0))))
         }
-        libc::SYS_fchownat => {
-            Effect::Owner(resolved(&tracee.path_at(argument(0), argument(1))))
-        }
+        libc::SYS_fchownat => Effect::Owner(resolved(&tracee.path_at(argument(0), argument(1)))),
         _ => return None,
     };
     Some(effect)

@@ -56,7 +56,11 @@ impl Outcome {
     /// See above.
     #[track_caller]
     pub fn expect_no_loss(&self, least: usize) {
-        let losses: Vec<_> = self.losses.iter().map(|(at, what)| format!("{at}: {what}")).collect();
+        let losses: Vec<_> = self
+            .losses
+            .iter()
+            .map(|(at, what)| format!("{at}: {what}"))
+            .collect();
         assert!(losses.is_empty(), "lost:\n{}", losses.join("\n"));
         assert!(self.tried() >= least, "only {} points", self.tried());
     }
@@ -126,8 +130,11 @@ impl Record<'_> {
             }
             Err(panic) => {
                 let said = panic.downcast_ref::<String>().cloned();
-                let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                outcome.losses.push((at.to_owned(), said.unwrap_or_default()));
+                let said =
+                    said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                outcome
+                    .losses
+                    .push((at.to_owned(), said.unwrap_or_default()));
                 None
             }
         }

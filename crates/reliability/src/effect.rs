@@ -198,7 +198,12 @@ impl fmt::Display for Effect {
                 path,
                 offset,
                 bytes,
-            } => write!(f, "write {} bytes at {offset} of {}", bytes.len(), path.display()),
+            } => write!(
+                f,
+                "write {} bytes at {offset} of {}",
+                bytes.len(),
+                path.display()
+            ),
             Self::Length { path, length } => write!(f, "set {} to {length} bytes", path.display()),
             Self::Sync(path) => write!(f, "sync {}", path.display()),
             Self::SyncAll(path) => write!(f, "sync the file system of {}", path.display()),

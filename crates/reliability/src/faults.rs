@@ -90,7 +90,14 @@ pub fn at_every_effect(
             return Trial::Beyond;
         };
         let at = || format!("{} at: {effect}", fault.words());
-        assert!(matches!(run.code, Some(1..=3)), "{}: {:?}\n{}\n{}", at(), run.code, run.stdout, run.stderr);
+        assert!(
+            matches!(run.code, Some(1..=3)),
+            "{}: {:?}\n{}\n{}",
+            at(),
+            run.code,
+            run.stdout,
+            run.stderr
+        );
         names_the_cause(&run, fault, &at());
         let _ = judge::at_any_moment(stage);
         let said = stage.renew();

@@ -83,7 +83,11 @@ pub fn at_the_end(stage: &Stage) -> Vec<&'static str> {
     let addresses = stage.host.nginx.https_addresses();
     for (place, domain) in SITES.iter().enumerate() {
         let (by_practice, sha256) = &moment.sites[domain];
-        assert_eq!(*by_practice, *domain != BAD, "{domain}: by the CA of today?");
+        assert_eq!(
+            *by_practice,
+            *domain != BAD,
+            "{domain}: by the CA of today?"
+        );
         let address = addresses[place % addresses.len()];
         let served = openssl::served(address, domain);
         assert_eq!(served.as_ref(), Some(sha256), "{domain} on {address}");
@@ -93,8 +97,15 @@ pub fn at_the_end(stage: &Stage) -> Vec<&'static str> {
         let key = stage.host.state().join(format!("orders/{domain}.key"));
         assert!(!key.exists(), "{} is left", key.display());
     }
-    assert_eq!(moment.begun, 0, "orders or deployments are still on record as begun");
-    stage.folders().iter().flat_map(|folder| left(folder)).collect()
+    assert_eq!(
+        moment.begun, 0,
+        "orders or deployments are still on record as begun"
+    );
+    stage
+        .folders()
+        .iter()
+        .flat_map(|folder| left(folder))
+        .collect()
 }
 
 /// Holds when everything was done before: nothing is done again.
@@ -117,7 +128,11 @@ pub fn nothing_more_happens(stage: &Stage) {
         "{:#}",
         said.json
     );
-    assert_eq!(listing(stage), before, "files changed though nothing was due");
+    assert_eq!(
+        listing(stage),
+        before,
+        "files changed though nothing was due"
+    );
 }
 
 /// Says what a run is to say when it finished what another one began.
@@ -129,7 +144,12 @@ pub fn nothing_more_happens(stage: &Stage) {
 pub fn converged(said: &Said) {
     let words = || format!("{:#}\n{}", said.json, said.stderr);
     // Only `bad.test` is not well, and that is a person's to mend, or it waits.
-    assert!(matches!(said.code, Some(1 | 3)), "{:?}: {}", said.code, words());
+    assert!(
+        matches!(said.code, Some(1 | 3)),
+        "{:?}: {}",
+        said.code,
+        words()
+    );
     for domain in GOOD {
         let outcome = said.outcome(domain);
         let well = ["issued", "renewed", "not-due"].contains(&outcome);
@@ -162,7 +182,14 @@ fn serving(stage: &Stage, domain: &str) -> (bool, String) {
 
 #[track_caller]
 fn judge(stage: &Stage, domain: &str, certificate: &Path, key: &Path) -> (bool, String) {
-    let asked = ["-pubkey", "-fingerprint", "-sha256", "-checkhost", domain, "-issuer"];
+    let asked = [
+        "-pubkey",
+        "-fingerprint",
+        "-sha256",
+        "-checkhost",
+        domain,
+        "-issuer",
+    ];
     let facts = openssl::x509(certificate, &asked);
     let public = Program::new("openssl").args(["pkey", "-pubout", "-in"]);
     let public = public.arg(key).run().expect_ok();
@@ -172,7 +199,10 @@ fn judge(stage: &Stage, domain: &str, certificate: &Path, key: &Path) -> (bool, 
         certificate.display(),
         key.display()
     );
-    assert!(facts.contains("does match certificate"), "{domain}: {facts}");
+    assert!(
+        facts.contains("does match certificate"),
+        "{domain}: {facts}"
+    );
     let fingerprint = facts.lines().find_map(|line| {
         let (_, hex) = line.split_once("ingerprint=")?;
         Some(hex.replace(':', "").to_lowercase())
@@ -190,7 +220,9 @@ fn judge(stage: &Stage, domain: &str, certificate: &Path, key: &Path) -> (bool, 
 
 /// What the site had at first, which is not below `live/`.
 fn is_placeholder(certificate: &Path) -> bool {
-    certificate.extension().is_some_and(|ending| ending == "crt")
+    certificate
+        .extension()
+        .is_some_and(|ending| ending == "crt")
 }
 
 #[track_caller]
@@ -214,7 +246,11 @@ fn keys_are_private(folder: &Path) {
         let secret = String::from_utf8_lossy(&content).contains("PRIVATE KEY");
         let mode = path.metadata().map_or(0, |data| data.permissions().mode());
         // Placeholders were made by the fixture, which is as careful.
-        assert!(!secret || mode & 0o077 == 0, "{} is open: {mode:o}", path.display());
+        assert!(
+            !secret || mode & 0o077 == 0,
+            "{} is open: {mode:o}",
+            path.display()
+        );
     }
 }
 
@@ -233,7 +269,10 @@ fn left(folder: &Path) -> BTreeSet<&'static str> {
         } else if text.contains("/live/.") {
             remarks.insert(LEFT_LINKS);
         } else {
-            assert!(!text.contains("/.") && !text.ends_with(".clpctl"), "{text} is left");
+            assert!(
+                !text.contains("/.") && !text.ends_with(".clpctl"),
+                "{text} is left"
+            );
         }
     }
     remarks
@@ -256,7 +295,11 @@ fn records(stage: &Stage) -> (Orders, usize) {
     let Some(told) = told else {
         return (orders, 0);
     };
-    assert_eq!(told.first().map(String::as_str), Some("ok"), "the database: {told:?}");
+    assert_eq!(
+        told.first().map(String::as_str),
+        Some("ok"),
+        "the database: {told:?}"
+    );
     if !tables {
         return (orders, 0);
     }

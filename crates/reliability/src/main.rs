@@ -79,7 +79,11 @@ fn main() -> ExitCode {
         print(&format!("{trial:?}"), &outcome);
         lost |= !outcome.losses.is_empty();
     }
-    if lost { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if lost {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn watch(program: &std::path::Path) {
@@ -92,7 +96,11 @@ fn watch(program: &std::path::Path) {
 }
 
 fn print(trial: &str, outcome: &Outcome) {
-    println!("\n## {trial}: {} points in {:.1} s", outcome.tried(), outcome.took.as_secs_f64());
+    println!(
+        "\n## {trial}: {} points in {:.1} s",
+        outcome.tried(),
+        outcome.took.as_secs_f64()
+    );
     for (kind, count) in &outcome.points {
         println!("| {} | {count} |", kind.words());
     }

@@ -168,7 +168,11 @@ impl Stage {
             let now = self.workers();
             !now.is_empty() && now.is_disjoint(&before)
         });
-        assert!(taken_up, "nginx does not take up its files:\n{}", self.host.nginx.error_log());
+        assert!(
+            taken_up,
+            "nginx does not take up its files:\n{}",
+            self.host.nginx.error_log()
+        );
     }
 
     /// Asked of the kernel rather than by a handshake, which costs more than all else together.

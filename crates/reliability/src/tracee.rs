@@ -131,7 +131,9 @@ impl Tracee {
         let facts = fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", self.thread));
         let facts = facts.unwrap_or_default();
         let place = facts.lines().find_map(|line| line.strip_prefix("pos:"));
-        place.and_then(|place| place.trim().parse().ok()).unwrap_or(0)
+        place
+            .and_then(|place| place.trim().parse().ok())
+            .unwrap_or(0)
     }
 }
 

@@ -77,15 +77,18 @@ pub struct Run<'a> {
 #[track_caller]
 pub fn run(run: &Run<'_>) -> Traced {
     let said = ["stdout", "stderr"].map(|name| run.folder.join(format!("traced.{name}")));
-    let [stdout, stderr] = said.each_ref().map(|path| {
-        File::create(path).expect("the file for what it says can be made")
-    });
+    let [stdout, stderr] = said
+        .each_ref()
+        .map(|path| File::create(path).expect("the file for what it says can be made"));
     // It waits for us before it becomes the program.
     let child = Command::new("/bin/sh")
         .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
         .args(&run.words)
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env("LANG", "C")
         .env("HOME", run.folder)
         .current_dir(run.folder)
@@ -110,7 +113,10 @@ pub fn run(run: &Run<'_>) -> Traced {
     let late = watchdog.join().unwrap_or(true);
     let [stdout, stderr] =
         said.map(|path: PathBuf| std::fs::read_to_string(path).unwrap_or_default());
-    assert!(!late, "it did not end within {LIMIT:?}:\n{stdout}\n{stderr}");
+    assert!(
+        !late,
+        "it did not end within {LIMIT:?}:\n{stdout}\n{stderr}"
+    );
     let (code, struck, effects) = held.expect("a child can be traced");
     Traced {
         code,
@@ -225,10 +231,11 @@ impl<'a> Held<'a> {
                 let effect = match effect {
                     Some(effect) if tracee.result() >= 0 => Some(effect),
                     Some(_) => None,
-                    None => calls::reply(&tracee, self.watched, &self.connections)
-                        .inspect(|reply| {
+                    None => {
+                        calls::reply(&tracee, self.watched, &self.connections).inspect(|reply| {
                             self.strike(reply);
-                        }),
+                        })
+                    }
                 };
                 self.effects.extend(effect);
             }
