@@ -80,7 +80,7 @@ fn killed_at(stage: &Stage, point: usize) -> Trial {
 }
 
 /// Judges what a killed run left, and what the next ones make of it.
-fn mended(stage: &Stage, run: &Traced, orders: u64, issued: usize) -> Vec<&'static str> {
+pub(crate) fn mended(stage: &Stage, run: &Traced, orders: u64, issued: usize) -> Vec<&'static str> {
     let left = judge::at_any_moment(stage);
     let placed = stage.practice.orders() - orders;
     let said = stage.renew();

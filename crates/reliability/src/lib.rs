@@ -11,6 +11,8 @@
 //! | is anything lost? | [`judge`] |
 //! | how are all points tried at once? | [`crew`] |
 //! | killed anywhere? | [`crash`] |
+//! | the power fails? | [`power`], [`disk`] |
+//! | others at work at the same time? | [`crowd`] |
 //! | a system call fails anywhere? | [`faults`] |
 
 #![expect(
@@ -27,4 +29,7 @@ pub mod stage;
 pub mod judge;
 pub mod crew;
 pub mod crash;
+pub mod disk;
+pub mod power;
 pub mod faults;
+pub mod crowd;

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use reliability::crew::Outcome;
-use reliability::{crash, faults};
+use reliability::disk::Survives;
+use reliability::{crash, crowd, faults, power};
 
 /// Strikes clpctl wherever it can be struck, and prints what was lost.
 #[derive(Debug, Parser)]
@@ -41,6 +42,10 @@ enum Trial {
     Undo,
     /// Killed, and the mending run killed too.
     Twice,
+    /// The power fails: what was not synced is lost.
+    Power,
+    /// Others are at work at the same time.
+    Crowd,
     /// Every effect on the disk fails, with every error.
     Faults,
     /// Watched only; every effect is printed.
@@ -63,6 +68,15 @@ fn main() -> ExitCode {
             Trial::Kill => crash::killed_everywhere(&program, workers, first, step),
             Trial::Undo => crash::killed_while_undoing(&program, workers, first, step),
             Trial::Twice => crash::killed_twice(&program, workers, first, step),
+            Trial::Crowd => crowd::company(&program, workers, TIMES),
+            Trial::Power => {
+                for survives in Survives::ALL {
+                    let outcome = power::fails_everywhere(&program, workers, step, survives);
+                    print(&format!("{trial:?}, {}", survives.words()), &outcome);
+                    lost |= !outcome.losses.is_empty();
+                }
+                continue;
+            }
             Trial::Faults => {
                 for fault in faults::FAULTS {
                     let outcome = faults::at_every_effect(&program, workers, first, step, fault);
@@ -112,3 +126,6 @@ fn print(trial: &str, outcome: &Outcome) {
         println!("- {at}: {what}");
     }
 }
+
+/// How often each kind of company is tried.
+const TIMES: usize = 4;
