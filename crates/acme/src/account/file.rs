@@ -141,11 +141,7 @@ impl AccountFile {
 
     fn write_beside(&self, record: &Record) -> Result<PathBuf, AccountError> {
         let failed = |error: &std::io::Error| self.failed("write", error);
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(FOLDER_MODE);
-        builder
-            .create(self.folder())
-            .map_err(|error| failed(&error))?;
+        make_folders(self.folder()).map_err(|error| failed(&error))?;
         let fresh = self
             .folder()
             .join(format!("{BESIDE}{}", std::process::id()));
@@ -215,6 +211,21 @@ pub enum AccountError {
         /// Why.
         why: String,
     },
+}
+
+/// Makes a folder and those above it, and has the disk remember them: an account that a power failure takes away takes
+/// its open orders with it.
+fn make_folders(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|above| !above.exists())
+        .collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Makes a folder's name of a part of a URL.
