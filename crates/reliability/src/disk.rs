@@ -166,9 +166,9 @@ impl Disk {
                     kept: Names::new(),
                 },
             ),
-            Effect::Mode { path, mode } => {
-                self.at(path, |disk, node| disk.nodes[node].mode = *mode)
-            }
+            Effect::Mode { path, mode } => self.at(path, |disk, node| {
+                disk.nodes[node].mode = *mode;
+            }),
             Effect::Owner(_)
             | Effect::Open(_)
             | Effect::Request(_)

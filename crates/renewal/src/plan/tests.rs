@@ -178,18 +178,26 @@ fn a_certificate_that_cannot_be_read_now_is_not_replaced_unless_forced() {
         "b.test | 2025-12-01 2026-03-01 | unread, undeployed 2026-02-01 2026-05-01",
         "c.test | - | broken",
     ];
-    check(&cases, "a.test b.test c.test", expect![[r#"
+    check(
+        &cases,
+        "a.test b.test c.test",
+        expect![[r#"
         a.test: skip: its certificate or key cannot be read now, so nothing is known of it and nothing is ordered; --force orders (there is no certificate)
         b.test: skip: its certificate or key cannot be read now, so nothing is known of it and nothing is ordered; --force orders (a third of its life is left)
         c.test: order (there is no certificate)
         look again: 2026-02-20T00:00:00Z
-    "#]]);
-    check(&cases, "force a.test b.test c.test", expect![[r#"
+    "#]],
+    );
+    check(
+        &cases,
+        "force a.test b.test c.test",
+        expect![[r#"
         a.test: order (there is no certificate)
         b.test: deploy 2 (a certificate obtained earlier is not deployed yet)
         c.test: order (there is no certificate)
         look again: 2026-02-20T00:00:00Z
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
