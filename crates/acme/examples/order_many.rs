@@ -31,6 +31,9 @@ struct Stateless;
 
 impl OrderDesk for Stateless {
     fn placed(&self, _: &str) {}
+    async fn recorded(&self) -> Result<(), PresentError> {
+        Ok(())
+    }
     fn waiting(&self, _: Waiting) {}
     async fn present(&self, _: &Name, _: &str, _: &str) -> Result<(), PresentError> {
         Ok(())

@@ -68,7 +68,7 @@ fn no_reply(failure: &HttpFailure, text: String) -> OrderFailure {
 
 fn account(error: &AccountError) -> OrderFailure {
     let cause = match error {
-        AccountError::File { cause, .. } => Some(*cause),
+        AccountError::File { kind, .. } => Some(*kind),
         AccountError::Unusable { .. } => None,
     };
     let name = match cause {

@@ -144,11 +144,14 @@ impl Client {
                 let proofs = self.prove(&order, request, desk, told);
                 let (proofs, csr) = join(proofs, async { csr(request) }).await;
                 let proofs = proofs?;
+                on_record(desk).await?;
                 // RFC 8555 section 7.1.6: with all authorizations valid it is ready. Asking would cost a request.
                 let finalized = async { self.finalize_surely(&uri, &order, &csr?, told).await };
                 join(finalized, proofs.withdraw(desk)).await.0?
             }
             OrderStatus::Ready => {
+                // Where the names were validated before, nothing was presented that waited for it.
+                on_record(desk).await?;
                 self.finalize_surely(&uri, &order, &csr(request)?, told)
                     .await?
             }
@@ -265,6 +268,11 @@ impl Client {
 }
 
 /// Makes what the CA is to sign.
+async fn on_record<D: OrderDesk>(desk: &D) -> Result<(), OrderFailure> {
+    let recorded = desk.recorded().await;
+    recorded.map_err(|error| failure::present(error.0))
+}
+
 fn csr(request: &OrderRequest) -> Result<Vec<u8>, OrderFailure> {
     x509::request::request(&request.key, &request.names).map_err(|error| {
         let finding = Finding::new(FindingName::OrderRejected, error.to_string());

@@ -35,6 +35,10 @@ impl<D: OrderDesk> OrderDesk for Presented<'_, D> {
         self.desk.placed(url);
     }
 
+    async fn recorded(&self) -> Result<(), PresentError> {
+        self.desk.recorded().await
+    }
+
     fn waiting(&self, waiting: Waiting) {
         self.desk.waiting(waiting);
     }

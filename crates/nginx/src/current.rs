@@ -42,7 +42,7 @@ pub(crate) struct Pair {
     pub(crate) key_fits: bool,
 }
 
-/// A certificate file could not be read.
+/// A certificate or its key could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// The file.
@@ -56,6 +56,16 @@ pub(crate) enum Unreadable {
         /// Why it cannot be read.
         cause: ChainError,
     },
+}
+
+impl Unreadable {
+    /// Says that nothing is known of the files: the disk or this process is in trouble, not what stands in them.
+    pub(crate) fn says_nothing(&self) -> bool {
+        match self {
+            Self::File(error) => error.says_nothing(),
+            Self::NoCertificate { .. } => false,
+        }
+    }
 }
 
 impl<'k> Certificates<'k> {
@@ -97,7 +107,7 @@ impl<'k> Certificates<'k> {
             Some(leaf) if leaf.stamp == stamp => leaf,
             Some(_) | None => Leaf::read(path, stamp)?,
         };
-        let key_fits = fits(key, &leaf.der);
+        let key_fits = fits(key, &leaf.der)?;
         let certificate = leaf.certificate;
         let seen = Seen {
             stamp,
@@ -172,10 +182,17 @@ impl Leaf {
     }
 }
 
-/// Says whether the key in a file is the leaf's; one that cannot be read is not.
-fn fits(key: &Path, leaf: &[u8]) -> bool {
-    file::read_secret(key, FILE_BYTES_MAX)
-        .is_ok_and(|key| x509::key::fits(&key, leaf).unwrap_or(false))
+/// Says whether the key in a file is the leaf's; one that is missing or makes no sense is not.
+///
+/// # Errors
+///
+/// When the file cannot be read at this moment, which says nothing of the key.
+fn fits(key: &Path, leaf: &[u8]) -> Result<bool, FileError> {
+    match file::read_secret(key, FILE_BYTES_MAX) {
+        Ok(key) => Ok(x509::key::fits(&key, leaf).unwrap_or(false)),
+        Err(error) if error.says_nothing() => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 /// A certificate file with a whole chain has a few KiB; what has more is something else.

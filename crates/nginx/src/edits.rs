@@ -274,7 +274,10 @@ fn write(files: Vec<Rewritten>) -> Result<(), EditError> {
     let mut beside = Vec::new();
     let mut folders = BTreeSet::new();
     for (path, bytes) in files {
-        let Some(bytes) = bytes else { continue };
+        let Some(bytes) = bytes else {
+            file::forget_beside(&path)?;
+            continue;
+        };
         let access = Access::of(&path)?;
         beside.push(Beside::write(&path, &bytes, access, &mut unsynced)?);
         folders.extend(path.parent().map(Path::to_owned));

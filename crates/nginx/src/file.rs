@@ -62,9 +62,11 @@ impl FileError {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 
-    /// Says that this user may not use the file.
-    pub(crate) fn is_denied(&self) -> bool {
-        self.cause.kind() == io::ErrorKind::PermissionDenied
+    /// Says that nothing is known of the file: the disk or this process is in trouble, or it is not this user's
+    /// business. What is missing, no file, or too long is known to be so.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let known = [Errno::NOENT, Errno::NOTDIR, Errno::ISDIR, Errno::LOOP];
+        self.errno().is_some_and(|errno| !known.contains(&errno))
     }
 
     /// Returns the system's error number.
@@ -179,11 +181,7 @@ impl Beside {
         access: Access,
         unsynced: &mut Unsynced,
     ) -> Result<Self, FileError> {
-        let name = path.file_name().unwrap_or_default();
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".clpctl");
-        let temporary = path.with_file_name(hidden);
+        let temporary = beside(path);
         let wrong = |cause| cannot("write", path, cause);
         let mut file = match make(&temporary, access) {
             // One run at a time has the lease, so what lies there is left from a crash.
@@ -321,6 +319,11 @@ impl Unsynced {
     }
 }
 
+/// Removes what a run left beside the file that died while it wrote it.
+pub(crate) fn forget_beside(path: &Path) -> Result<(), FileError> {
+    remove(&beside(path))
+}
+
 /// Says whether the file has exactly these bytes; `None` when there is no file.
 pub(crate) fn holds(path: &Path, bytes: &[u8]) -> Result<Option<bool>, FileError> {
     match read(path, bytes.len() as u64) {
@@ -411,6 +414,14 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
         .map_err(wrong)
 }
 
+/// Returns the name under which a file is written.
+fn beside(path: &Path) -> PathBuf {
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(path.file_name().unwrap_or_default());
+    hidden.push(".clpctl");
+    path.with_file_name(hidden)
+}
+
 /// Makes a file that only its owner may read, whatever the mode will be.
 fn make(path: &Path, access: Access) -> io::Result<File> {
     step()?;
@@ -474,33 +485,7 @@ pub(crate) use self::crash::step;
 
 /// Makes the process die, as far as the disk can tell: from the chosen step on, no change happens any more.
 #[cfg(test)]
-pub(crate) mod crash {
-    use std::cell::Cell;
-    use std::io;
-
-    thread_local! {
-        static STEPS_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-
-    pub(crate) fn step() -> io::Result<()> {
-        STEPS_LEFT.with(|left| match left.get() {
-            None => Ok(()),
-            Some(0) => Err(io::Error::other("the process died here")),
-            Some(more) => {
-                left.set(Some(more - 1));
-                Ok(())
-            }
-        })
-    }
-
-    /// Runs `work` and lets it die after `steps` changes; says whether it died.
-    pub(crate) fn after<T>(steps: usize, work: impl FnOnce() -> T) -> (T, bool) {
-        STEPS_LEFT.with(|left| left.set(Some(steps)));
-        let answer = work();
-        let died = STEPS_LEFT.with(|left| left.replace(None)) == Some(0);
-        (answer, died)
-    }
-}
+pub(crate) mod crash;
 
 #[cfg(test)]
 mod tests {

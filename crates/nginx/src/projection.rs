@@ -133,6 +133,7 @@ fn draft(
     let path = &switch.file;
     let now = state_of(path)?;
     if now == Some(switch.after) {
+        file::forget_beside(path)?;
         return Ok(None);
     }
     if now != switch.before {

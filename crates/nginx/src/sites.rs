@@ -137,8 +137,15 @@ fn complete(
         current.version = current.version.or(copied);
     }
     let is_served = is_named || copied.is_some();
-    let undeployed = undeployed(&lineage, links.version(), is_served, lineages, certificates)
-        .filter(|undeployed| is_served || is_better(undeployed, current.as_ref()));
+    let undeployed = undeployed(
+        &lineage,
+        links.version(),
+        is_served,
+        lineages,
+        certificates,
+        &mut findings,
+    )
+    .filter(|undeployed| is_served || is_better(undeployed, current.as_ref()));
     Site {
         wanted: found.wanted.clone(),
         source: Source::Nginx,
@@ -202,6 +209,7 @@ fn undeployed(
     is_served: bool,
     lineages: &Lineages,
     certificates: &mut Certificates<'_>,
+    findings: &mut Vec<Finding>,
 ) -> Option<Undeployed> {
     let version = if is_served {
         lineages.newer(lineage, linked)?
@@ -213,7 +221,13 @@ fn undeployed(
     };
     let leaf = lineages.file(lineage, Part::Cert, version);
     let key = lineages.file(lineage, Part::Privkey, version);
-    let read = certificates.pair(&leaf, &key).ok()?;
+    let read = match certificates.pair(&leaf, &key) {
+        Ok(read) => read,
+        Err(error) => {
+            findings.extend(error.says_nothing().then(|| not_read(&error.to_string())));
+            return None;
+        }
+    };
     read.key_fits.then(|| Undeployed {
         certificate: read.certificate,
         path: lineages.link(lineage, Part::Fullchain),
@@ -278,20 +292,26 @@ fn key_does_not_fit(pair: &Pair) -> Finding {
 }
 
 fn unreadable(pair: &Pair, error: &Unreadable) -> Finding {
-    let fix = match error {
-        // nginx reads it as root; that somebody else may not is no fault of the line.
-        Unreadable::File(error) if error.is_denied() => "Run it as root: sudo clpctl …",
-        Unreadable::File(_) | Unreadable::NoCertificate { .. } => {
-            "Correct the line, or let clpctl obtain a certificate for the site."
-        }
-    };
+    if error.says_nothing() {
+        return not_read(&format!("{error}, named in {}", pair.place));
+    }
     Finding::new(
         FindingName::FileNotUsable,
         "The certificate that the vhost names cannot be read.",
     )
     .severity(Severity::Error)
     .detail(format!("{error}, named in {}", pair.place))
-    .fix(fix)
+    .fix("Correct the line, or let clpctl obtain a certificate for the site.")
+}
+
+/// Fatal, so that no certificate is ordered to replace one of which nothing is known.
+fn not_read(detail: &str) -> Finding {
+    Finding::new(
+        FindingName::FileNotUsable,
+        "The certificate or its key cannot be read now.",
+    )
+    .detail(detail)
+    .fix("Run it as root: sudo clpctl …. As root, look at the disk (dmesg) and at the limit of open files.")
 }
 
 /// The host's files, with a list of what was asked for.

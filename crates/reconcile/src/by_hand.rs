@@ -58,11 +58,14 @@ pub async fn begin<W: World>(
         only: Some(HashSet::from([name.clone()])),
         ..Wish::default()
     };
-    let only = resolve(&wish, &seen.sites)?.only.unwrap_or_default();
+    let only = resolve(&wish, &seen.sites, &seen.findings)?
+        .only
+        .unwrap_or_default();
     let site = seen.sites.iter().find(|site| only.contains(site.domain()));
     let site = site.cloned().ok_or_else(|| RunError::NoSuchSite {
         name: name.clone(),
         known: Vec::new(),
+        unread: Vec::new(),
     })?;
     Ok(ByHand {
         world: Arc::clone(world),

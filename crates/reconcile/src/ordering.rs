@@ -405,6 +405,11 @@ impl<W: World> OrderDesk for Desk<'_, W> {
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(noted);
     }
 
+    async fn recorded(&self) -> Result<(), PresentError> {
+        let noted = self.written_down().await;
+        noted.map_err(|fault| PresentError(forgot(fault).findings.remove(0)))
+    }
+
     fn waiting(&self, waiting: Waiting) {
         self.world
             .observer()
@@ -419,10 +424,9 @@ impl<W: World> OrderDesk for Desk<'_, W> {
     ) -> Result<(), PresentError> {
         let (world, answers) = (&**self.world, &self.books.answers);
         let presented = answers.present(world, self.site, self.way, token, key_authorization);
-        let (noted, presented) = join(self.written_down(), presented).await;
         // Without its URL on record the order would be placed again after a crash.
-        noted.map_err(|fault| PresentError(forgot(fault).findings.remove(0)))?;
-        presented
+        let (recorded, presented) = join(self.recorded(), presented).await;
+        recorded.and(presented)
     }
 
     async fn withdraw(&self, _name: &Name, token: &str) {

@@ -65,6 +65,8 @@ pub enum RunError {
         name: Name,
         /// The names of the sites that there are.
         known: Vec<Name>,
+        /// What kept parts of the configuration from being read, where it may be.
+        unread: Vec<Finding>,
     },
 }
 
@@ -100,7 +102,7 @@ pub async fn run<W: World>(
     };
     let mut seen = look(&**world).await?;
     let without_nginx = seen.ask_whether_nginx_runs(&**world).await;
-    let wish = resolve(&request.wish, &seen.sites)?;
+    let wish = resolve(&request.wish, &seen.sites, &seen.findings)?;
     let mut remembered = world.memory().remembered()?;
     if !request.dry_run {
         seen.finish_earlier_work(&**world).await?;
@@ -339,7 +341,11 @@ pub(crate) async fn lease<W: World>(
 }
 
 /// Replaces each name that was asked for by the domain of the site that has it.
-pub(crate) fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError> {
+pub(crate) fn resolve(
+    wish: &Wish,
+    sites: &[Arc<Site>],
+    findings: &[Finding],
+) -> Result<Wish, RunError> {
     let Some(asked) = &wish.only else {
         return Ok(wish.clone());
     };
@@ -368,6 +374,7 @@ pub(crate) fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError
             return Err(RunError::NoSuchSite {
                 name: name.clone(),
                 known,
+                unread: unread(findings),
             });
         };
         only.insert((*domain).clone());
@@ -376,6 +383,19 @@ pub(crate) fn resolve(wish: &Wish, sites: &[Arc<Site>]) -> Result<Wish, RunError
         only: Some(only),
         ..wish.clone()
     })
+}
+
+/// Returns why sites may be missing.
+pub(crate) fn unread(findings: &[Finding]) -> Vec<Finding> {
+    let hides = [
+        FindingName::NginxConfigInvalid,
+        FindingName::VhostNotUnderstood,
+        FindingName::VhostSymlinkBroken,
+    ];
+    let hiding = findings
+        .iter()
+        .filter(|finding| hides.contains(&finding.name));
+    hiding.cloned().collect()
 }
 
 fn announce<W: World>(world: &W, plan: &Plan<'_>, findings: &[Finding]) {

@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::{Certificate, CertificateId};
 use crate::due::{Due, Reason, due};
 use crate::ending;
+use crate::finding::{Finding, FindingName, Severity};
 use crate::name::Name;
 use crate::panel;
 use crate::policy::DeadNames;
@@ -97,6 +98,11 @@ pub enum SkipReason {
         "its certificate was imported, so it is watched; site:renew-certificates --force or lets-encrypt:install:certificate with its name obtains one of the CA"
     )]
     MadeElsewhere,
+    /// Nothing is known of its certificate at this moment.
+    #[error(
+        "its certificate or key cannot be read now, so nothing is known of it and nothing is ordered; --force orders"
+    )]
+    CannotRead,
     /// Its certificate is not valid yet, so this host's clock is behind.
     #[error("its certificate is not valid yet: this host's clock is wrong")]
     ClockBehind,
@@ -138,6 +144,7 @@ pub fn plan<'a>(
         let next = match item.action {
             Action::Leave => Some(item.due.at),
             Action::Postpone(until) => Some(until),
+            Action::Skip(SkipReason::CannotRead) => now.checked_add(READ_AGAIN).ok(),
             Action::Skip(_) => ending::next_warning(site, now),
             Action::Deploy(_) | Action::Order { .. } => Some(now),
         };
@@ -226,6 +233,12 @@ fn watched(site: &Site, wish: &Wish) -> Option<SkipReason> {
     if imported && !(wish.only.is_some() && (wish.force || wish.first)) {
         return Some(SkipReason::MadeElsewhere);
     }
+    let unread = |finding: &Finding| {
+        finding.name == FindingName::FileNotUsable && finding.severity == Severity::Fatal
+    };
+    if site.findings.iter().any(unread) && !wish.force {
+        return Some(SkipReason::CannotRead);
+    }
     // What was imported here stands in the panel's record as imported, too.
     panel::watched(site).filter(|why| !(imported && *why == SkipReason::Imported))
 }
@@ -281,6 +294,9 @@ fn was_narrowed(site: &Site, certificate: &Certificate) -> bool {
         && current.certificate.valid.start() < certificate.valid.start()
         && current.certificate.missing(&site.wanted).is_none()
 }
+
+/// A disk or a limit that is in trouble for a moment is asked again soon.
+const READ_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 #[cfg(test)]
 mod tests;

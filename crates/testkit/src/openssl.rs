@@ -25,7 +25,7 @@ pub fn covers(certificate: &Path, name: &str) -> bool {
 /// What openssl complained of.
 pub fn verify(roots: &Path, fullchain: &Path) -> Result<(), String> {
     let output = Program::new("openssl")
-        .arg("verify")
+        .args(["verify", "-no-CApath", "-no-CAstore"])
         .arg("-CAfile")
         .arg(roots)
         .arg("-untrusted");
@@ -106,6 +106,8 @@ pub fn served(address: SocketAddr, name: &str) -> Option<String> {
     let shown = Program::new("openssl").args(["s_client", "-connect", &address.to_string()]);
     let shown = shown
         .args(["-servername", name])
+        // What is served is looked at, not judged: reading the system's roots takes most of the time.
+        .args(["-no-CAfile", "-no-CApath", "-no-CAstore"])
         .limit(HANDSHAKE)
         .run()
         .stdout;

@@ -54,6 +54,7 @@ impl AccountFile {
 
     /// Reads the account; `None` when there is none yet.
     pub(crate) fn read(&self) -> Result<Option<Record>, AccountError> {
+        self.tidy();
         let text = match fs::read(&self.path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -121,16 +122,29 @@ impl AccountFile {
         }
     }
 
+    /// Removes what processes left that died while they wrote: it holds a key.
+    fn tidy(&self) {
+        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(BESIDE));
+            let is_dead = |process: &str| {
+                let number = process.parse::<u32>();
+                number.is_ok() && !Path::new("/proc").join(process).exists()
+            };
+            if process.is_some_and(is_dead) {
+                // Whoever only looks may not.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn write_beside(&self, record: &Record) -> Result<PathBuf, AccountError> {
         let failed = |error: &std::io::Error| self.failed("write", error);
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(FOLDER_MODE);
-        builder
-            .create(self.folder())
-            .map_err(|error| failed(&error))?;
+        make_folders(self.folder()).map_err(|error| failed(&error))?;
         let fresh = self
             .folder()
-            .join(format!(".account.json.{}", std::process::id()));
+            .join(format!("{BESIDE}{}", std::process::id()));
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
             Ok(()) | Err(_) => {}
@@ -167,7 +181,8 @@ impl AccountFile {
         AccountError::File {
             what,
             path: self.path.clone(),
-            cause: error.kind(),
+            kind: error.kind(),
+            cause: error.to_string(),
         }
     }
 }
@@ -183,8 +198,10 @@ pub enum AccountError {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
-        cause: ErrorKind,
+        /// What kind of fault it is.
+        kind: ErrorKind,
+        /// Why, in the system's words.
+        cause: String,
     },
     /// What stands in it.
     #[error("the account's file {} cannot be used: {why}", .path.display())]
@@ -194,6 +211,21 @@ pub enum AccountError {
         /// Why.
         why: String,
     },
+}
+
+/// Makes a folder and those above it, and has the disk remember them: an account that a power failure takes away takes
+/// its open orders with it.
+fn make_folders(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|above| !above.exists())
+        .collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Makes a folder's name of a part of a URL.
@@ -212,6 +244,9 @@ fn slug(text: &str) -> String {
     }
 }
 
+/// Beside the file; the number of the process that writes follows.
+const BESIDE: &str = ".account.json.";
+
 /// Root alone.
 const FILE_MODE: u32 = 0o600;
 
@@ -221,7 +256,7 @@ const FOLDER_MODE: u32 = 0o700;
 
 #[cfg(test)]
 mod tests {
-    use super::{AccountFile, Record, Zeroizing};
+    use super::{AccountFile, BESIDE, File, Record, Zeroizing, fs};
     use renewal::policy::Ca;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
@@ -288,6 +323,32 @@ mod tests {
             .unwrap()
             .collect();
         assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    }
+
+    #[test]
+    fn what_a_process_left_that_died_while_it_wrote_goes_and_what_one_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path(), "https://ca.test/directory");
+        file.create(&record("one")).unwrap();
+        // No process has the first number: Linux counts to 4194304.
+        let dead = format!("{BESIDE}4194305");
+        let alive = format!("{BESIDE}{}", std::process::id());
+        for name in [dead.as_str(), &alive, ".account.json.old"] {
+            File::create(file.folder().join(name)).unwrap();
+        }
+        assert_eq!(file.read().unwrap().unwrap().key, "one");
+        let mut left: Vec<_> = fs::read_dir(file.folder())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = vec![
+            alive,
+            ".account.json.old".to_owned(),
+            "account.json".to_owned(),
+        ];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

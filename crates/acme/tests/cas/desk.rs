@@ -26,6 +26,7 @@ struct State {
     answers: HashMap<String, String>,
     fault: Fault,
     placed: Vec<String>,
+    recorded: bool,
     waiting: Vec<Waiting>,
     presented: usize,
     withdrawn: usize,
@@ -93,8 +94,19 @@ impl OrderDesk for Desk {
         state.placed.push(url.to_owned());
     }
 
+    async fn recorded(&self) -> Result<(), PresentError> {
+        self.state().recorded = true;
+        Ok(())
+    }
+
     fn waiting(&self, waiting: Waiting) {
-        self.state().waiting.push(waiting);
+        let mut state = self.state();
+        let known = state.recorded || state.placed.is_empty();
+        assert!(
+            waiting != Waiting::Issuance || known,
+            "it is finalized before it is on record"
+        );
+        state.waiting.push(waiting);
     }
 
     async fn present(
@@ -130,6 +142,9 @@ pub(crate) struct Both<'a>(pub(crate) &'a Desk, pub(crate) Desk);
 impl OrderDesk for Both<'_> {
     fn placed(&self, url: &str) {
         OrderDesk::placed(&self.1, url);
+    }
+    async fn recorded(&self) -> Result<(), PresentError> {
+        OrderDesk::recorded(&self.1).await
     }
     fn waiting(&self, waiting: Waiting) {
         OrderDesk::waiting(&self.1, waiting);

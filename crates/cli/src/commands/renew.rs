@@ -172,7 +172,22 @@ pub(super) fn could_not_begin(error: RunError) -> CommandError {
         RunError::Lease(held) => held.into(),
         RunError::Host(failure) => failure.into(),
         RunError::Memory(failure) => failure.into(),
-        RunError::NoSuchSite { name, known } => {
+        RunError::NoSuchSite {
+            name,
+            known,
+            unread,
+        } => {
+            if let Some(finding) = unread.first() {
+                // It may well be there.
+                let hidden = CommandError::mend(format!(
+                    "No site {name} was seen on this host, but not all of nginx's configuration could be read, so \
+                     nothing was done."
+                ));
+                return hidden
+                    .cause(finding.detail.clone())
+                    .hint(finding.fix.clone())
+                    .finding(finding.name);
+            }
             let error = CommandError::usage(format!(
                 "There is no site {name} on this host, so nothing was done."
             ));

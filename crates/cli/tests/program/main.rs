@@ -42,4 +42,5 @@ mod panel;
 mod logs;
 mod panel_user;
 mod service;
+mod struck;
 mod units;

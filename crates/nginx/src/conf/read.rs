@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use super::error::MAX_FILE;
 
@@ -58,7 +59,8 @@ impl Reader for Disk {
 pub(crate) fn read_at(begin: BorrowedFd<'_>, way: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
     // Not blocking: a pipe in place of a file would otherwise hold us for ever.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(begin, way, flags, Mode::empty())?;
+    // Where files come over a network, a signal may interrupt it; the site must not be missed for that.
+    let file = retry_on_intr(|| rustix::fs::openat(begin, way, flags, Mode::empty()))?;
     let about = rustix::fs::fstat(&file)?;
     if FileType::from_raw_mode(about.st_mode).is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -62,3 +62,21 @@ fn what_is_no_certificate_is_an_error_that_names_the_file() {
         "{error}"
     );
 }
+
+#[test]
+fn a_key_that_cannot_be_read_now_is_not_said_not_to_fit_and_that_is_not_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    Ca::new()
+        .issue(&["a.test"], (3, 6))
+        .write(folder.path(), "a");
+    let path = folder.path().join("a.crt");
+    let known = Known::new();
+    let mut certificates = Certificates::new(&known);
+    // No file system takes such a name; a disk that fails cannot be had in a test.
+    let key = folder.path().join("k".repeat(300));
+    let error = certificates.pair(&path, &key).unwrap_err();
+    assert!(error.says_nothing(), "{error}");
+    assert!(certificates.into_read().is_empty());
+    let missing = Certificates::new(&known).pair(&folder.path().join("b.crt"), &key);
+    assert!(!missing.unwrap_err().says_nothing());
+}

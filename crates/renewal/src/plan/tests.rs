@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::certificate::{Certificate, CertificateId, Fingerprint};
 use crate::choice::{Choice, How};
+use crate::finding::{Finding, FindingName, Severity};
 use crate::name::Name;
 use crate::names::Names;
 use crate::panel::OnPanel;
@@ -19,7 +20,7 @@ use crate::window::Window;
 
 /// A case is one line: `domain | start end, self start end or - | notes`, where notes are any of `unmanaged`,
 /// `listed`, `failed UNTIL`, `undeployed START END`, `window START END`, `imported DAY`,
-/// `rolled back DAY`.
+/// `rolled back DAY`, `unread`, `broken`.
 #[track_caller]
 fn check(cases: &[&str], wish: &str, expect: Expect) {
     let now = moment("2026-02-20");
@@ -85,7 +86,14 @@ fn site(case: &str, now: Timestamp) -> (Site, Remembered) {
             key_fits: true,
         }
     });
+    let unread = Finding::new(FindingName::FileNotUsable, "It cannot be read.");
+    let broken = unread.clone().severity(Severity::Error);
     let site = Site {
+        findings: note(notes, "unread")
+            .map(|_| unread)
+            .into_iter()
+            .chain(note(notes, "broken").map(|_| broken))
+            .collect(),
         current,
         undeployed: note(notes, "undeployed").map(|days| Undeployed {
             certificate: certificate(days).into(),
@@ -161,6 +169,35 @@ fn moment(day: &str) -> Timestamp {
 fn window(days: &str) -> Window {
     let (start, end) = days.split_once(' ').unwrap();
     Window::new(moment(start), moment(end)).unwrap()
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_now_is_not_replaced_unless_forced() {
+    let cases = [
+        "a.test | - | unread",
+        "b.test | 2025-12-01 2026-03-01 | unread, undeployed 2026-02-01 2026-05-01",
+        "c.test | - | broken",
+    ];
+    check(
+        &cases,
+        "a.test b.test c.test",
+        expect![[r#"
+        a.test: skip: its certificate or key cannot be read now, so nothing is known of it and nothing is ordered; --force orders (there is no certificate)
+        b.test: skip: its certificate or key cannot be read now, so nothing is known of it and nothing is ordered; --force orders (a third of its life is left)
+        c.test: order (there is no certificate)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
+    check(
+        &cases,
+        "force a.test b.test c.test",
+        expect![[r#"
+        a.test: order (there is no certificate)
+        b.test: deploy 2 (a certificate obtained earlier is not deployed yet)
+        c.test: order (there is no certificate)
+        look again: 2026-02-20T00:00:00Z
+    "#]],
+    );
 }
 
 #[test]

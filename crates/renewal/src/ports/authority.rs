@@ -81,8 +81,16 @@ pub struct Issued {
 
 /// What the driver does while an order goes on.
 pub trait OrderDesk: Send + Sync {
-    /// Takes in the order's URL. MUST be on disk when it returns.
+    /// Takes in the order's URL.
     fn placed(&self, url: &str);
+
+    /// Waits until the URL is on disk. MUST have ended before the order is finalized: a certificate that was issued
+    /// for an order nobody remembers is lost with its key.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down; the order MUST NOT go on then.
+    fn recorded(&self) -> impl Future<Output = Result<(), PresentError>> + Send;
 
     /// Takes in what the order waits for.
     fn waiting(&self, waiting: Waiting);
