@@ -20,6 +20,8 @@ pub enum Check {
     Vhosts,
     /// Who listens on the port on which the CA knocks?
     HttpPort,
+    /// Would this host's firewall let the CA in?
+    Firewall,
     /// Is there room for new files?
     Space,
     /// Does the CA answer?
@@ -70,6 +72,7 @@ impl Check {
         Self::Running,
         Self::Vhosts,
         Self::HttpPort,
+        Self::Firewall,
         Self::Space,
         Self::Authority,
         Self::Clock,
@@ -109,6 +112,7 @@ impl Check {
             Self::Running => ("nginx-running", About::Host, &[Self::Nginx]),
             Self::Vhosts => ("vhosts", About::Host, &[]),
             Self::HttpPort => ("port-80", About::Host, &[]),
+            Self::Firewall => ("firewall", About::Host, &[]),
             Self::Space => ("space", About::Host, &[]),
             Self::Authority => ("ca", About::Host, &[]),
             Self::Clock => ("clock", About::Host, &[Self::Authority]),

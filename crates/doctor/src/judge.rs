@@ -3,7 +3,9 @@
 use renewal::finding::Finding;
 
 use crate::observation::Observation;
-use crate::{addresses, caa, clock, document_root, pair, port, schedule, served, space, way_in};
+use crate::{
+    addresses, caa, clock, document_root, firewall, pair, port, schedule, served, space, way_in,
+};
 
 /// Says what is wrong or risky, the cause first; nothing when all is well.
 ///
@@ -17,6 +19,7 @@ pub fn judge(seen: &Observation) -> Result<Vec<Finding>, String> {
         Observation::Addresses(seen) => Ok(addresses::judge(seen)),
         Observation::Caa(seen) => caa::judge(seen),
         Observation::Clock(seen) => Ok(clock::judge(seen)),
+        Observation::Firewall(seen) => Ok(firewall::judge(seen)),
         Observation::Folders(seen) => Ok(document_root::judge(seen)),
         Observation::Pair(seen) => Ok(pair::judge(seen)),
         Observation::Port(seen) => port::judge(seen),

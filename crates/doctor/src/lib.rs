@@ -10,7 +10,7 @@
 //! | [`observation`], [`judge()`] | what can be seen, and what it means |
 //! | [`dns`], [`addresses`], [`caa`] | what DNS says of a name |
 //! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
-//! | [`port`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
+//! | [`port`], [`firewall`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
 //!
 //! Nothing is ever changed here.
@@ -23,6 +23,7 @@ pub mod clock;
 pub mod dns;
 pub mod document_root;
 pub mod examination;
+pub mod firewall;
 pub mod networks;
 pub mod observation;
 pub mod own;
@@ -41,6 +42,7 @@ mod reading;
 #[cfg(test)]
 mod testing;
 
+pub use self::address::is_public;
 pub use self::check::Check;
 pub use self::examination::{Examination, Eyes, examine};
 pub use self::judge::judge;

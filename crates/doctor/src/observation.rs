@@ -7,6 +7,7 @@ use crate::addresses::AddressesSeen;
 use crate::caa::CaaSeen;
 use crate::clock::ClockSeen;
 use crate::document_root::FolderSeen;
+use crate::firewall::FirewallSeen;
 use crate::pair::PairSeen;
 use crate::port::PortSeen;
 use crate::schedule::ScheduleSeen;
@@ -28,6 +29,8 @@ pub enum Observation {
     Caa(CaaSeen),
     /// Clocks.
     Clock(ClockSeen),
+    /// The rules of a firewall.
+    Firewall(FirewallSeen),
     /// The folders of challenge files.
     Folders(Vec<FolderSeen>),
     /// A certificate and its key.

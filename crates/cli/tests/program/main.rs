@@ -34,6 +34,7 @@ mod secrets;
 mod bad_input;
 mod listing;
 mod lock;
+mod matrix;
 mod panel;
 mod logs;
 mod panel_user;
