@@ -36,6 +36,8 @@ pub enum Check {
     Certificate,
     /// Is that certificate served everywhere?
     Served,
+    /// Do the servers of its names agree?
+    NameServers,
     /// Does DNS know its names?
     Dns,
     /// Do CAA records let the CA issue?
@@ -80,6 +82,7 @@ impl Check {
         Self::Vhost,
         Self::Certificate,
         Self::Served,
+        Self::NameServers,
         Self::Dns,
         Self::Caa,
         Self::DocumentRoot,
@@ -120,6 +123,7 @@ impl Check {
             Self::Vhost => ("vhost", About::Site, &[]),
             Self::Certificate => ("certificate", About::Site, &[]),
             Self::Served => ("served", About::Site, &[Self::Running]),
+            Self::NameServers => ("name-servers", About::Site, &[]),
             Self::Dns => ("dns", About::Site, &[]),
             Self::Caa => ("caa", About::Site, &[Self::Authority, Self::Dns]),
             Self::DocumentRoot => ("document-root", About::Site, &[]),

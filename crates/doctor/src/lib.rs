@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`check`], [`examination`] | which checks there are, and how they are made |
 //! | [`observation`], [`judge()`] | what can be seen, and what it means |
-//! | [`dns`], [`addresses`], [`caa`] | what DNS says of a name |
+//! | [`dns`], [`addresses`], [`name_servers`], [`caa`] | what DNS says of a name |
 //! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
 //! | [`port`], [`firewall`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
@@ -24,6 +24,7 @@ pub mod dns;
 pub mod document_root;
 pub mod examination;
 pub mod firewall;
+pub mod name_servers;
 pub mod networks;
 pub mod observation;
 pub mod own;

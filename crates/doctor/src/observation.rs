@@ -8,6 +8,7 @@ use crate::caa::CaaSeen;
 use crate::clock::ClockSeen;
 use crate::document_root::FolderSeen;
 use crate::firewall::FirewallSeen;
+use crate::name_servers::NameServersSeen;
 use crate::pair::PairSeen;
 use crate::port::PortSeen;
 use crate::schedule::ScheduleSeen;
@@ -33,6 +34,8 @@ pub enum Observation {
     Firewall(FirewallSeen),
     /// The folders of challenge files.
     Folders(Vec<FolderSeen>),
+    /// The servers of the site's names.
+    NameServers(NameServersSeen),
     /// A certificate and its key.
     Pair(Box<PairSeen>),
     /// Who listens on a port.

@@ -21,6 +21,7 @@
 //! | how is a challenge answered? | `challenge` |
 //! | how is another client's timer stopped? | [`jobs`] |
 //! | where are its error logs? | `error_logs` |
+//! | what does another program list, the firewall's for one? | [`listing`] |
 //!
 //! # Invariants
 //!
@@ -30,6 +31,7 @@
 
 pub mod conf;
 pub mod jobs;
+pub mod listing;
 pub mod look;
 
 mod settings;

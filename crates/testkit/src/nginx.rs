@@ -349,7 +349,6 @@ impl Drop for Nginx {
     }
 }
 
-
 fn pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).expect("Linux's process ids are small"))
         .expect("a process id is not 0")

@@ -97,7 +97,10 @@ impl Pebble {
     /// Returns the URL of the directory.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("https://{}/dir", SocketAddr::new(self.at, self.api.number()))
+        format!(
+            "https://{}/dir",
+            SocketAddr::new(self.at, self.api.number())
+        )
     }
 
     /// Returns the file with the root that the directory's own HTTPS certificate leads to.

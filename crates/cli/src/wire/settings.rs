@@ -149,7 +149,13 @@ pub(super) fn preflight(config: &Config) -> doctor::Settings {
 /// Says whether the CA is a private one: only such a one needs roots of its own, and one at a public address sees what
 /// the world sees.
 fn needs_roots_nearby(config: &Config) -> bool {
-    let authority = config.acme.directory.0.split('/').nth(2).unwrap_or_default();
+    let authority = config
+        .acme
+        .directory
+        .0
+        .split('/')
+        .nth(2)
+        .unwrap_or_default();
     let at = authority.parse::<SocketAddr>().map(|address| address.ip());
     let public = at.is_ok_and(doctor::is_public);
     config.acme.ca_bundle.is_some() && !public

@@ -25,7 +25,11 @@ fn each_on_a_site_of_its_own(faults: &[Fault]) {
         wrong.extend(fault.misjudged(&examined));
     }
     let spent = world.pebble.requests().of_orders();
-    assert_eq!((spent, world.pebble.failed_validations()), (0, 0), "the doctor costs nothing");
+    assert_eq!(
+        (spent, world.pebble.failed_validations()),
+        (0, 0),
+        "the doctor costs nothing"
+    );
     wrong.extend(world.opinions(faults));
 
     let renewed = world.ask(&["site:renew-certificates"]);
@@ -55,7 +59,12 @@ fn each_on_a_site_of_its_own(faults: &[Fault]) {
             wrong.push(format!("{}: {verdict} after the fix: {site:#}", fault.name));
         }
     }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

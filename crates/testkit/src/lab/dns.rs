@@ -32,7 +32,12 @@ impl Zones {
 
     /// Delegates a zone to the servers that its `NS` records at `name` name; `first` is what the first two servers know
     /// of it, `third` what the third knows: lines of a zone file below its apex, `@`.
-    pub fn zone(&mut self, name: &str, first: Option<&[&str]>, third: Option<&[&str]>) -> &mut Self {
+    pub fn zone(
+        &mut self,
+        name: &str,
+        first: Option<&[&str]>,
+        third: Option<&[&str]>,
+    ) -> &mut Self {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         self.below
             .insert(name.to_owned(), [first.map(lines), third.map(lines)]);
@@ -141,7 +146,8 @@ impl Servers {
         self.knot(0, &[NS1, NS2]);
         self.knot(1, &[NS3]);
         self.unbound();
-        let ready = program::wait_until(START, || answers(RESOLVER) && answers(NS1) && answers(NS3));
+        let ready =
+            program::wait_until(START, || answers(RESOLVER) && answers(NS1) && answers(NS3));
         assert!(ready, "the lab DNS does not start:\n{}", self.said());
     }
 
@@ -160,12 +166,14 @@ impl Servers {
         for (apex, text) in self.zones.files(set) {
             let file = format!("{}zone", if apex == "." { "root." } else { &apex });
             fs::write(folder.join(&file), text).expect("the lab's folder is ours");
-            writeln!(config, "  - domain: \"{apex}\"\n    file: \"{file}\"").expect("text can be added to a String");
+            writeln!(config, "  - domain: \"{apex}\"\n    file: \"{file}\"")
+                .expect("text can be added to a String");
         }
         let file = folder.join("knot.conf");
         fs::write(&file, config).expect("the lab's folder is ours");
         let child = Program::new("knotd").arg("-c").arg(&file);
-        self.children.push(child.spawn(&self.folder.join("dns.log")));
+        self.children
+            .push(child.spawn(&self.folder.join("dns.log")));
     }
 
     fn unbound(&mut self) {
@@ -180,13 +188,15 @@ impl Servers {
              val-log-level: 1\n  serve-expired: no\n  hide-version: yes\n"
         );
         for anchor in &self.anchors {
-            writeln!(config, "  trust-anchor: \"{anchor}\"").expect("text can be added to a String");
+            writeln!(config, "  trust-anchor: \"{anchor}\"")
+                .expect("text can be added to a String");
         }
         config.push_str("remote-control:\n  control-enable: no\n");
         let file = self.folder.join("unbound.conf");
         fs::write(&file, config).expect("the lab's folder is ours");
         let child = Program::new("unbound").args(["-d", "-c"]).arg(&file);
-        self.children.push(child.spawn(&self.folder.join("dns.log")));
+        self.children
+            .push(child.spawn(&self.folder.join("dns.log")));
     }
 
     fn said(&self) -> String {

@@ -127,7 +127,8 @@ fn run(name: &str, args: &[&str], input: &str) {
 
 #[track_caller]
 fn move_into(link: &File) {
-    move_into_link_name_space(link.as_fd(), NETWORK).expect("the namespace is held by a child of ours");
+    move_into_link_name_space(link.as_fd(), NETWORK)
+        .expect("the namespace is held by a child of ours");
 }
 
 #[track_caller]

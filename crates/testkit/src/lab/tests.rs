@@ -15,7 +15,10 @@ fn a_lab_is_a_network_of_its_own_and_goes_away() {
     let mut zones = Zones::default();
     zones.set("a.example.net", &["A 93.184.215.7"]);
     let mut lab = Lab::start(zones);
-    assert_ne!(std::fs::read_link("/proc/thread-self/ns/net").unwrap(), before);
+    assert_ne!(
+        std::fs::read_link("/proc/thread-self/ns/net").unwrap(),
+        before
+    );
     let _listener = TcpListener::bind((HOST, 80)).unwrap();
     assert!(lab.outside(|| TcpStream::connect((HOST, 80)).is_ok()));
     assert_eq!(ask("a.example.net"), HOST);
@@ -25,5 +28,8 @@ fn a_lab_is_a_network_of_its_own_and_goes_away() {
     });
     assert_eq!(ask("a.example.net"), "b.example.net.\n93.184.215.8");
     drop(lab);
-    assert_eq!(std::fs::read_link("/proc/thread-self/ns/net").unwrap(), before);
+    assert_eq!(
+        std::fs::read_link("/proc/thread-self/ns/net").unwrap(),
+        before
+    );
 }

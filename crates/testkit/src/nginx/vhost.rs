@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::site::{PLACEHOLDER, Shape, Site, Tls};
 use super::Nginx;
+use super::site::{PLACEHOLDER, Shape, Site, Tls};
 
 /// Returns `nginx.conf`.
 pub(super) fn main(folder: &Path) -> String {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use doctor::addresses::AddressesSeen;
 use doctor::caa::CaaSeen;
 use doctor::clock::ClockSeen;
+use doctor::firewall::{Family, FirewallSeen, Listed};
+use doctor::name_servers::NameServersSeen;
 use doctor::own::Own;
 use doctor::port::PortSeen;
 use doctor::schedule::ScheduleSeen;
@@ -82,6 +84,7 @@ impl Eyes for HostEyes<'_> {
             }
             (Check::Vhosts, _) => Observation::Told(self.vhosts()),
             (Check::HttpPort, _) => self.http_port().await,
+            (Check::Firewall, _) => self.firewall().await,
             (Check::Space, _) => self.space().await,
             (Check::Authority, _) => self.authority().await,
             (Check::Clock, _) => self.clock().await,
@@ -89,6 +92,7 @@ impl Eyes for HostEyes<'_> {
             (Check::Vhost, Some(site)) => Observation::Told(site.findings.clone()),
             (Check::Certificate, Some(site)) => self.certificate(site).await,
             (Check::Served, Some(site)) => self.served(site).await,
+            (Check::NameServers, Some(site)) => self.name_servers(site).await,
             (Check::Dns, Some(site)) => Observation::Addresses(self.addresses(site).await),
             (Check::Caa, Some(site)) => self.caa(site).await,
             (Check::DocumentRoot, Some(site)) => self.folders(site).await,
@@ -98,6 +102,7 @@ impl Eyes for HostEyes<'_> {
                 Check::Vhost
                 | Check::Certificate
                 | Check::Served
+                | Check::NameServers
                 | Check::Dns
                 | Check::Caa
                 | Check::DocumentRoot
@@ -181,6 +186,46 @@ impl HostEyes<'_> {
             nginx_runs: Some(running.is_ok()),
             nginx: program.unwrap_or_default().to_string_lossy().into_owned(),
             listeners: listeners.flatten(),
+        })
+    }
+
+    async fn firewall(&self) -> Observation {
+        if !rustix::process::geteuid().is_root() {
+            return Observation::Unknown("only root may read the firewall's rules".to_owned());
+        }
+        let list = |program| nginx::listing::listing(Path::new(program), &[], LIST_PATIENCE);
+        let nft =
+            nginx::listing::listing(Path::new(NFT), &["-j", "list", "ruleset"], LIST_PATIENCE);
+        let nft = nft.await;
+        // The older programs load modules into the kernel when they are asked, so only where there is something.
+        let old = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
+        let mixed = nft.as_ref().is_none_or(|rules| rules.contains("\"xt\""));
+        let programs = TABLES
+            .iter()
+            .filter(|(_, program)| match program.contains("legacy") {
+                true => old.contains("filter"),
+                false => mixed,
+            });
+        let listed = programs.map(|(family, program)| async move {
+            let text = list(program).await?;
+            Some(Listed {
+                family: *family,
+                text,
+            })
+        });
+        let tables = join_all(listed).await;
+        let nft = nft.and_then(|text| serde_json::from_str(&text).ok());
+        let tables: Vec<Listed> = tables.into_iter().flatten().collect();
+        if nft.is_none() && tables.is_empty() {
+            return Observation::Unknown(
+                "there is neither nft nor iptables to list its rules".to_owned(),
+            );
+        }
+        Observation::Firewall(FirewallSeen {
+            port: self.config.http01.port.get(),
+            ways: doctor::firewall::ways(Path::new(PROC)),
+            nft,
+            tables,
         })
     }
 
@@ -285,6 +330,13 @@ impl HostEyes<'_> {
             private_ca,
             all_or_nothing,
         }
+    }
+
+    async fn name_servers(&self, site: &Site) -> Observation {
+        let dns = self.world.preflight().dns();
+        let names = doctor::name_servers::observe(dns, &site.wanted).await;
+        let own = self.own.clone();
+        Observation::NameServers(NameServersSeen { own, names })
     }
 
     async fn caa(&self, site: &Site) -> Observation {
@@ -450,3 +502,16 @@ const PROC: &str = "/proc";
 
 /// A CA that takes longer is out of reach for a renewal as well.
 const CA_PATIENCE: std::time::Duration = std::time::Duration::from_secs(12);
+
+/// Who lists the rules. What iptables made among nftables' rules only iptables can read, and what its older form made
+/// only that.
+const NFT: &str = "/usr/sbin/nft";
+const TABLES: [(Family, &str); 4] = [
+    (Family::V4, "/usr/sbin/iptables-nft-save"),
+    (Family::V6, "/usr/sbin/ip6tables-nft-save"),
+    (Family::V4, "/usr/sbin/iptables-legacy-save"),
+    (Family::V6, "/usr/sbin/ip6tables-legacy-save"),
+];
+
+/// Tens of thousands of rules take a second.
+const LIST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
-use testkit::certificate::{Authority, Days, self_signed};
+use testkit::certificate::{Authority, Days};
 use testkit::lineage;
 use testkit::program::Program;
 
@@ -21,7 +21,15 @@ fn fault(
     asked: Asked,
 ) -> Fault {
     let make = Make::Done(make.0, make.1);
-    Fault { name, what, make, verdict, finding, fix, asked }
+    Fault {
+        name,
+        what,
+        make,
+        verdict,
+        finding,
+        fix,
+        asked,
+    }
 }
 
 pub(crate) fn faults() -> Vec<Fault> {
@@ -29,17 +37,86 @@ pub(crate) fn faults() -> Vec<Fault> {
     let fails = |finding| ("will-fail", finding);
     let risks = |finding| ("at-risk", finding);
     vec![
-        fault("missing", "the document root is missing", (remove_root, make_root), fails("webroot-missing"), "make it", Never),
-        fault("mode", "the document root is closed to nginx", (|w, d| mode(w, d, "", 0o700), |w, d| mode(w, d, "", 0o755)), fails("webroot-not-writable"), "open it to nginx's user", Refuses),
-        fault("wellknown", "`.well-known` is closed to nginx", (close_well_known, open_well_known), fails("webroot-not-writable"), "open it to nginx's user", Refuses),
-        fault("acl", "an ACL keeps nginx out", (set_acl, clear_acl), fails("webroot-not-writable"), "`setfacl -x`", Refuses),
-        fault("file", "`.well-known` is a file", (put_file, remove_file), fails("webroot-not-writable"), "remove the file", Never),
-        fault("linked", "`.well-known` is a link that leads out of the site", (link, unlink), fails("webroot-symlink-owner"), "replace the link by a folder", Never),
-        fault("readable", "the key is readable by all", (open_key, close_key), risks("key-readable-by-others"), "`chmod 600`", Issues),
-        fault("chain", "the chain lacks its intermediate", (shorten, nothing), risks("chain-incomplete"), "renew it", Issues),
-        fault("stale", "nginx serves an older certificate than the one on disk", (newer, nothing), risks("certificate-not-served"), "reload nginx", Issues),
-        fault("expired", "the certificate has expired", (expire, nothing), risks("certificate-expired"), "renew it", Issues),
-        fault("selfsigned", "the certificate is self-signed", (sign_self, nothing), risks("certificate-self-signed"), "renew it", Issues),
+        fault(
+            "missing",
+            "the document root is missing",
+            (remove_root, make_root),
+            fails("webroot-missing"),
+            "make it",
+            Never,
+        ),
+        fault(
+            "mode",
+            "the document root is closed to nginx",
+            (|w, d| mode(w, d, "", 0o700), |w, d| mode(w, d, "", 0o755)),
+            fails("challenge-forbidden"),
+            "open it to nginx's user",
+            Refuses,
+        ),
+        fault(
+            "wellknown",
+            "`.well-known` is closed to nginx",
+            (close_well_known, open_well_known),
+            fails("challenge-forbidden"),
+            "open it to nginx's user",
+            Refuses,
+        ),
+        fault(
+            "acl",
+            "an ACL keeps nginx out",
+            (set_acl, clear_acl),
+            fails("challenge-forbidden"),
+            "`setfacl -x`",
+            Refuses,
+        ),
+        fault(
+            "file",
+            "`.well-known` is a file",
+            (put_file, remove_file),
+            fails("webroot-symlink-owner"),
+            "remove the file",
+            Never,
+        ),
+        fault(
+            "linked",
+            "`.well-known` is a link that leads out of the site",
+            (link, unlink),
+            fails("webroot-symlink-owner"),
+            "replace the link by a folder",
+            Never,
+        ),
+        fault(
+            "readable",
+            "the key is readable by all",
+            (open_key, close_key),
+            risks("key-readable-by-others"),
+            "`chmod 600`",
+            Issues,
+        ),
+        fault(
+            "chain",
+            "the chain lacks its intermediate",
+            (shorten, nothing),
+            risks("chain-incomplete"),
+            "renew it",
+            Issues,
+        ),
+        fault(
+            "stale",
+            "nginx serves an older certificate than the one on disk",
+            (newer, nothing),
+            risks("certificate-not-served"),
+            "reload nginx",
+            Issues,
+        ),
+        fault(
+            "expired",
+            "the certificate has expired",
+            (expire, nothing),
+            risks("certificate-expired"),
+            "renew it",
+            Issues,
+        ),
     ]
 }
 
@@ -77,13 +154,21 @@ fn open_well_known(world: &mut World, domain: &str) {
 fn set_acl(world: &mut World, domain: &str) {
     let root = root(world, domain);
     let words = ["-m", "u:www-data:---"];
-    let _ = Program::new("setfacl").args(words).arg(root).run().expect_ok();
+    let _ = Program::new("setfacl")
+        .args(words)
+        .arg(root)
+        .run()
+        .expect_ok();
 }
 
 fn clear_acl(world: &mut World, domain: &str) {
     let root = root(world, domain);
     let words = ["-x", "u:www-data"];
-    let _ = Program::new("setfacl").args(words).arg(root).run().expect_ok();
+    let _ = Program::new("setfacl")
+        .args(words)
+        .arg(root)
+        .run()
+        .expect_ok();
 }
 
 fn put_file(world: &mut World, domain: &str) {
@@ -104,7 +189,11 @@ fn unlink(world: &mut World, domain: &str) {
 
 fn open_key(world: &mut World, domain: &str) {
     let archive = world.host.archive(domain);
-    for folder in [&world.host.letsencrypt(), &world.host.letsencrypt().join("archive"), &archive] {
+    for folder in [
+        &world.host.letsencrypt(),
+        &world.host.letsencrypt().join("archive"),
+        &archive,
+    ] {
         set_mode(folder, 0o755);
     }
     set_mode(&archive.join("privkey1.pem"), 0o644);
@@ -133,12 +222,6 @@ fn newer(world: &mut World, domain: &str) {
 fn expire(world: &mut World, domain: &str) {
     let ended = Authority::new("Older").issue(&[domain], Days::left(-1));
     lineage::write(&world.host.letsencrypt(), domain, 2, &ended);
-    world.host.nginx.reload();
-}
-
-fn sign_self(world: &mut World, domain: &str) {
-    let own = self_signed(&[domain], Days::left(10));
-    lineage::write(&world.host.letsencrypt(), domain, 2, &own);
     world.host.nginx.reload();
 }
 

@@ -46,7 +46,9 @@ impl World {
             for (fault, domain) in faults.iter().zip(&domains) {
                 match fault.make {
                     Make::Records(records) => zones.set(domain, records),
-                    Make::Lines(_) | Make::Vhost(_) | Make::Done(..) => zones.set(domain, &healthy()),
+                    Make::Lines(_) | Make::Vhost(_) | Make::Done(..) => {
+                        zones.set(domain, &healthy())
+                    }
                 };
             }
         });
@@ -161,10 +163,16 @@ impl World {
         let ca = Ca::from(pebble.directory());
         let asked = faults.iter().filter(|fault| fault.asked != Asked::Never);
         let opinions = asked.map(|fault| self.opinion(&authorities, &ca, fault));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let wrong: Vec<Option<String>> = runtime.block_on(async {
             authorities.thumbprint(&ca).await.unwrap();
-            futures_util::stream::iter(opinions).buffered(4).collect().await
+            futures_util::stream::iter(opinions)
+                .buffered(4)
+                .collect()
+                .await
         });
         pebble.assert_well();
         wrong.into_iter().flatten().collect()
@@ -183,7 +191,9 @@ impl World {
         let desk = Folder(self.host.nginx.document_root(&fault.domain()));
         let heard = authorities.order(&request, &desk).await;
         match (heard, fault.asked) {
-            (Ok(_), Asked::Issues | Asked::Either) | (Err(_), Asked::Refuses | Asked::Either) => None,
+            (Ok(_), Asked::Issues | Asked::Either) | (Err(_), Asked::Refuses | Asked::Either) => {
+                None
+            }
             (Ok(_), _) => Some(format!("{}: the CA issues all the same", fault.name)),
             (Err(failure), _) => Some(format!("{}: the CA refuses: {failure}", fault.name)),
         }
@@ -206,11 +216,16 @@ impl OrderDesk for Folder {
 
     async fn present(&self, _: &Name, token: &str, answer: &str) -> Result<(), PresentError> {
         let folder = self.0.join(".well-known/acme-challenge");
-        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&folder);
         let file = folder.join(token);
         made.and_then(|()| fs::write(&file, answer))
             .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o644)))
-            .map_err(|error| PresentError(Finding::new(FindingName::FileNotUsable, error.to_string())))
+            .map_err(|error| {
+                PresentError(Finding::new(FindingName::FileNotUsable, error.to_string()))
+            })
     }
 
     async fn withdraw(&self, _: &Name, token: &str) {
