@@ -5,6 +5,7 @@
 //! the port on which the CA knocks, by the way that leads to the internet. What depends on where the stranger comes
 //! from, or how often it came, is neither yes nor no: some of a CA's places may be hit.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use renewal::finding::{Finding, FindingName, Severity};
@@ -88,10 +89,11 @@ pub fn ways(proc: &Path) -> Vec<String> {
     // Destination, length, …, name.
     for line in read("net/ipv6_route").lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if let [to, "00", .., name] = words[..] {
-            if to.bytes().all(|digit| digit == b'0') && name != "lo" {
-                ways.push(name.to_owned());
-            }
+        if let [to, "00", .., name] = words[..]
+            && to.bytes().all(|digit| digit == b'0')
+            && name != "lo"
+        {
+            ways.push(name.to_owned());
         }
     }
     ways.sort_unstable();
@@ -99,64 +101,94 @@ pub fn ways(proc: &Path) -> Vec<String> {
     ways
 }
 
+/// The rules or policies that close the port to everybody, by family.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Closed {
+    /// For IPv4.
+    pub v4: Option<String>,
+    /// For IPv6.
+    pub v6: Option<String>,
+}
+
+impl Closed {
+    /// Returns what closes the port to a CA that knocks at one of these addresses of a name: IPv6 first, then IPv4.
+    #[must_use]
+    pub fn to(&self, addresses: &[IpAddr]) -> Option<&str> {
+        let (mut rule, mut open) = (None, false);
+        for address in addresses {
+            let closed = if address.is_ipv6() {
+                &self.v6
+            } else {
+                &self.v4
+            };
+            open |= closed.is_none();
+            rule = rule.or(closed.as_deref());
+        }
+        // Whoever cannot connect by one family tries the other.
+        rule.filter(|_| !open)
+    }
+}
+
+/// Says what closes the port to everybody.
+#[must_use]
+pub fn closed(seen: &FirewallSeen) -> Closed {
+    Closed {
+        v4: passage(seen, Family::V4).closed,
+        v6: passage(seen, Family::V6).closed,
+    }
+}
+
+/// Describes a rule that stops a CA for good.
+#[must_use]
+pub fn blocked(port: u16, families: &str, rule: &str) -> Finding {
+    Finding::new(
+        FindingName::FirewallBlocks80,
+        format!("A firewall rule of this host stops what comes to port {port} by {families}."),
+    )
+    .detail(rule)
+    .fix(format!(
+        "Let it in for both families: ufw allow {port}/tcp; or firewall-cmd --permanent --add-service=http && \
+         firewall-cmd --reload; or a rule before that one: tcp dport {port} accept"
+    ))
+}
+
 /// Finds the rules that would stop the CA.
 #[must_use]
 pub fn judge(seen: &FirewallSeen) -> Vec<Finding> {
     let port = seen.port;
     let [v4, v6] = [Family::V4, Family::V6].map(|family| passage(seen, family));
-    let mut findings = Vec::new();
+    // A CA that cannot connect by one family tries the other; which a site has is another check's business.
     let closed = match (&v4.closed, &v6.closed) {
-        (Some(rule), Some(other)) if rule == other => {
-            Some(("IPv4 and IPv6", rule.clone(), Severity::Fatal))
-        }
-        (Some(rule), Some(other)) => {
-            Some(("IPv4 and IPv6", format!("{rule}\n{other}"), Severity::Fatal))
-        }
-        (Some(rule), None) => Some(("IPv4", rule.clone(), Severity::Fatal)),
-        // A CA that cannot connect by IPv6 tries IPv4.
+        (Some(rule), Some(other)) if rule == other => Some((BOTH, rule.clone(), Severity::Fatal)),
+        (Some(rule), Some(other)) => Some((BOTH, format!("{rule}\n{other}"), Severity::Fatal)),
+        (Some(rule), None) => Some(("IPv4", rule.clone(), Severity::Error)),
         (None, Some(rule)) => Some(("IPv6", rule.clone(), Severity::Error)),
         (None, None) => None,
     };
     if let Some((families, rule, severity)) = closed {
-        findings.push(
-            Finding::new(
-                FindingName::FirewallBlocks80,
-                format!("A firewall rule of this host stops what comes to port {port} by {families}."),
-            )
-            .severity(severity)
-            .detail(rule)
-            .fix(format!(
-                "Let it in for both families: ufw allow {port}/tcp; or firewall-cmd --permanent --add-service=http && \
-                 firewall-cmd --reload; or a rule before that one: tcp dport {port} accept"
-            )),
-        );
-        return findings;
+        return vec![blocked(port, families, &rule).severity(severity)];
     }
-    let some: Vec<String> = [v4, v6]
-        .into_iter()
-        .flat_map(|passage| passage.some)
-        .collect();
-    if !some.is_empty() {
-        let mut lines: Vec<String> = Vec::new();
-        for rule in some {
-            if !lines.contains(&rule) {
-                lines.push(rule);
-            }
+    let mut lines: Vec<String> = Vec::new();
+    for rule in [v4, v6].into_iter().flat_map(|passage| passage.some) {
+        if !lines.contains(&rule) {
+            lines.push(rule);
         }
-        findings.push(
-            Finding::new(
-                FindingName::FirewallBlocks80,
-                format!(
-                    "Firewall rules of this host let only some come to port {port}, and a CA looks from several \
-                     networks that it does not publish."
-                ),
-            )
-            .severity(Severity::Warning)
-            .detail(lines.join("\n"))
-            .fix(format!("Exempt port {port} from rules about countries, networks and rates.")),
-        );
     }
-    findings
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Finding::new(
+            FindingName::FirewallBlocks80,
+            format!(
+                "Firewall rules of this host let only some come to port {port}, and a CA looks from several networks \
+                 that it does not publish."
+            ),
+        )
+        .severity(Severity::Warning)
+        .detail(lines.join("\n"))
+        .fix(format!("Exempt port {port} from rules about countries, networks and rates.")),
+    ]
 }
 
 fn passage(seen: &FirewallSeen, family: Family) -> Passage {
@@ -237,6 +269,9 @@ enum End {
     /// The rules that called it go on.
     Returned,
 }
+
+/// Both families.
+pub const BOTH: &str = "IPv4 and IPv6";
 
 /// More rules in one another than anybody writes; a circle of jumps ends here.
 const DEPTH_MAX: usize = 32;

@@ -9,7 +9,7 @@
 //! | [`check`], [`examination`] | which checks there are, and how they are made |
 //! | [`observation`], [`judge()`] | what can be seen, and what it means |
 //! | [`dns`], [`addresses`], [`name_servers`], [`caa`] | what DNS says of a name |
-//! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
+//! | [`preflight`], [`way_in`], [`networks`], [`cloud`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
 //! | [`port`], [`firewall`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
 //!
@@ -20,6 +20,7 @@ pub mod caa;
 pub mod check;
 pub mod clients;
 pub mod clock;
+pub mod cloud;
 pub mod dns;
 pub mod document_root;
 pub mod examination;

@@ -8,12 +8,21 @@
 
 mod fault;
 mod files;
+mod host;
 mod names;
+mod odd;
+mod pairs;
+mod table;
 mod vhosts;
 mod world;
 
-use self::fault::Fault;
+use self::fault::{Fault, first_of};
+use self::host::{HostFault, Renewal};
+use self::odd::Odd;
+use self::pairs::Pair;
 use self::world::World;
+use crate::disk;
+use testkit::nginx::Site;
 
 /// Makes all these faults on one host, each on a site of its own.
 #[track_caller]
@@ -65,6 +74,186 @@ fn each_on_a_site_of_its_own(faults: &[Fault]) {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// Makes these faults of the host one after the other.
+#[track_caller]
+fn one_after_the_other(faults: &[HostFault]) {
+    let mut world = World::with_one_site("a.example.net");
+    let (mut wrong, mut failed) = (Vec::new(), 0);
+    for fault in faults {
+        (fault.make)(&mut world);
+        let orders = world.pebble.requests().of_orders();
+        let examined = world.ask(&["site:doctor"]);
+        let all = [&examined.json["host"], &examined.json["sites"][0]["checks"]];
+        let all: Vec<serde_json::Value> = all
+            .iter()
+            .filter_map(|checks| checks.as_array())
+            .flatten()
+            .cloned()
+            .collect();
+        let all = serde_json::Value::Array(all);
+        let first = first_of(&all).map_or("none", |finding| finding["name"].as_str().unwrap());
+        if first != fault.finding || examined.json["verdict"] != fault.verdict {
+            wrong.push(format!(
+                "{}: {} {} expected, not {} {first}: {all:#}",
+                fault.name, fault.verdict, fault.finding, examined.json["verdict"]
+            ));
+        }
+        if fault.renewal != Renewal::NotTried {
+            let renewed = world.ask(&["site:renew-certificates", "--force"]);
+            let outcome = renewed.json["sites"][0]["outcome"]
+                .as_str()
+                .unwrap_or("none");
+            if (outcome == "renewed") != (fault.renewal == Renewal::Succeeds) {
+                wrong.push(format!(
+                    "{}: {outcome} with the fault: {:#}",
+                    fault.name, renewed.json
+                ));
+            }
+        }
+        if fault.renewal == Renewal::Stopped && world.pebble.requests().of_orders() != orders {
+            wrong.push(format!("{}: the CA was asked", fault.name));
+        }
+        let now = world.pebble.failed_validations();
+        if now != failed {
+            wrong.push(format!("{}: a validation failed", fault.name));
+            failed = now;
+        }
+        (fault.mend)(&mut world);
+        let renewed = world.ask(&["site:renew-certificates", "--force"]);
+        let outcome = renewed.json["sites"][0]["outcome"]
+            .as_str()
+            .unwrap_or("none");
+        if outcome != "renewed" {
+            wrong.push(format!(
+                "{}: {outcome} after the fix: {:#}",
+                fault.name, renewed.json
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// Has each of these renewed, with nothing fatal said of any.
+#[track_caller]
+fn all_are_healthy(mut world: World, configurations: &[Odd]) {
+    world.host.unset("nginx", "edit");
+    let domain = |odd: &Odd| format!("{}.example.net", odd.name);
+    for odd in configurations {
+        world.add_vhost(odd.vhost, &domain(odd));
+    }
+    world.host.nginx.add(Site::refusal().catches_all());
+    world.host.nginx.launch();
+    world.lab.dns(|zones| {
+        for odd in configurations {
+            zones.set(&domain(odd), odd.records);
+        }
+    });
+    let mut wrong = Vec::new();
+    let examined = world.ask(&["site:doctor"]);
+    for odd in configurations {
+        let site = examined.site(&domain(odd));
+        if site["verdict"] == "will-fail" {
+            wrong.push(format!("{}: {site:#}", odd.name));
+        }
+    }
+    assert_eq!(world.pebble.requests().of_orders(), 0);
+    let renewed = world.ask(&["site:renew-certificates"]);
+    for odd in configurations {
+        if renewed.outcome(&domain(odd)) != "renewed" {
+            wrong.push(format!("{}: {:#}", odd.name, renewed.site(&domain(odd))));
+        }
+    }
+    assert_eq!(world.pebble.failed_validations(), 0, "{wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn odd_configurations_are_healthy() {
+    all_are_healthy(World::new(), &odd::configurations());
+}
+
+#[test]
+fn modules_and_a_stream_before_https_are_healthy() {
+    let world = World::new();
+    let main = world.host.nginx.config();
+    let text = std::fs::read_to_string(&main).unwrap();
+    disk::put(&main, format!("{}{text}{}", odd::MODULES, odd::STREAM));
+    all_are_healthy(world, &odd::behind_stream());
+}
+
+#[test]
+fn two_faults_that_hide_each_other() {
+    let pairs = pairs::pairs();
+    let domain = |pair: &Pair| format!("{}.example.net", pair.name);
+    let faults: Vec<Fault> = pairs.iter().map(Pair::of_the_vhost).collect();
+    let mut world = World::with(&faults);
+    world.lab.dns(|zones| {
+        for pair in &pairs {
+            zones.set(&domain(pair), pair.records);
+        }
+    });
+    let mut wrong = Vec::new();
+    let mut expect = |world: &World, which: usize| {
+        let examined = world.ask(&["site:doctor"]);
+        for pair in &pairs {
+            let site = examined.site(&domain(pair));
+            let first = first_of(&site["checks"]).map(|finding| finding["name"].clone());
+            if first.is_none_or(|name| name != pair.findings[which]) {
+                wrong.push(format!(
+                    "{}: {} expected: {site:#}",
+                    pair.name, pair.findings[which]
+                ));
+            }
+        }
+    };
+    expect(&world, 0);
+    world.lab.dns(|zones| {
+        for pair in &pairs {
+            zones.set(&domain(pair), &world::healthy());
+        }
+    });
+    expect(&world, 1);
+    world.mend(&faults);
+    let renewed = world.ask(&["site:renew-certificates", "--force"]);
+    for pair in &pairs {
+        if renewed.outcome(&domain(pair)) != "renewed" {
+            wrong.push(format!("{}: {:#}", pair.name, renewed.site(&domain(pair))));
+        }
+    }
+    assert_eq!(world.pebble.failed_validations(), 0);
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn an_nginx_that_cannot_answer() {
+    one_after_the_other(&host::of_nginx());
+}
+
+#[test]
+fn a_firewall_that_stops_the_ca() {
+    one_after_the_other(&host::of_firewall());
+}
+
+#[test]
+fn a_host_cut_off() {
+    one_after_the_other(&host::of_host());
 }
 
 #[test]

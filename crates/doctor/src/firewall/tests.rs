@@ -1,4 +1,4 @@
-use super::{Family, FirewallSeen, Listed, judge};
+use super::{Closed, Family, FirewallSeen, Listed, judge};
 use expect_test::{Expect, expect};
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn rules_of_iptables() {
     let open = ":INPUT ACCEPT [0:0]\n";
     let shut = ":INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n";
     tables(open, expect![""]);
-    tables(shut, expect!["fatal: iptables -P INPUT DROP"]);
+    tables(shut, expect!["error: iptables -P INPUT DROP"]);
     tables(
         &format!("{shut}-A INPUT -p tcp -m multiport --dports 22,80:90 -j ACCEPT"),
         expect![""],
@@ -48,7 +48,7 @@ fn rules_of_iptables() {
     );
     tables(
         &format!("{shut}-A INPUT -i docker0 -p tcp --dport 80 -j ACCEPT"),
-        expect!["fatal: iptables -P INPUT DROP"],
+        expect!["error: iptables -P INPUT DROP"],
     );
     tables(
         &format!("{shut}-A INPUT ! -i lo -p tcp --dport 80 -j ACCEPT"),
@@ -57,7 +57,7 @@ fn rules_of_iptables() {
     tables(
         &format!("{open}-A INPUT -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"),
         expect![
-            "fatal: iptables -A INPUT -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
+            "error: iptables -A INPUT -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
         ],
     );
     tables(
@@ -84,7 +84,7 @@ fn chains_of_ufw_are_followed() {
     };
     tables(
         &ufw("-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT"),
-        expect!["fatal: iptables -P INPUT DROP"],
+        expect!["error: iptables -P INPUT DROP"],
     );
     tables(
         &ufw("-A ufw-user-input -p tcp -m tcp --dport 80 -j ACCEPT"),
@@ -93,7 +93,7 @@ fn chains_of_ufw_are_followed() {
     // A circle, which the kernel would refuse.
     tables(
         &ufw("-A ufw-user-input -j ufw-before-input"),
-        expect!["fatal: iptables -P INPUT DROP"],
+        expect!["error: iptables -P INPUT DROP"],
     );
 }
 
@@ -221,5 +221,31 @@ fn nonsense_stops_nobody() {
     tables(
         "-A INPUT\n-A INPUT -j\n-A INPUT --dport x -j DROP\n:INPUT",
         expect![""],
+    );
+}
+
+#[test]
+fn one_family_will_do() {
+    let closed = |v4: bool, v6: bool| Closed {
+        v4: v4.then(|| "four".to_owned()),
+        v6: v6.then(|| "six".to_owned()),
+    };
+    let to = |closed: Closed, addresses: &str| {
+        let addresses: Vec<_> = addresses
+            .split(' ')
+            .map(|text| text.parse().unwrap())
+            .collect();
+        closed.to(&addresses).map(str::to_owned)
+    };
+    assert_eq!(to(closed(true, false), "1.1.1.1"), Some("four".to_owned()));
+    assert_eq!(to(closed(true, false), "1.1.1.1 2606:4700::1"), None);
+    assert_eq!(to(closed(false, true), "1.1.1.1 2606:4700::1"), None);
+    assert_eq!(
+        to(closed(false, true), "2606:4700::1"),
+        Some("six".to_owned())
+    );
+    assert_eq!(
+        to(closed(true, true), "2606:4700::1 1.1.1.1"),
+        Some("six".to_owned())
     );
 }

@@ -3,7 +3,7 @@
 //! Two authoritative servers (Debian's knot) that know the root, `example.net` and what is delegated from it, a third
 //! that may say something else, and a validating resolver (Debian's unbound) that starts at that root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -20,6 +20,10 @@ pub struct Zones {
     names: BTreeMap<String, Vec<String>>,
     /// Zones below it: what the first two servers say, and the third.
     below: BTreeMap<String, [Option<Vec<String>>; 2]>,
+    /// Those of them that the servers sign.
+    signed: BTreeSet<String>,
+    /// DS records that the resolver trusts, as it trusts the root's.
+    anchors: BTreeMap<String, String>,
 }
 
 impl Zones {
@@ -41,6 +45,26 @@ impl Zones {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         self.below
             .insert(name.to_owned(), [first.map(lines), third.map(lines)]);
+        self
+    }
+
+    /// Has the servers sign a zone of [`Zones::zone`], with a key that they make.
+    pub fn sign(&mut self, name: &str) -> &mut Self {
+        self.signed.insert(name.to_owned());
+        self
+    }
+
+    /// Lets the resolver hold the zone signed by the key of this DS record, as if all zones above were signed.
+    pub fn anchor(&mut self, name: &str, ds: &str) -> &mut Self {
+        self.anchors.insert(name.to_owned(), ds.to_owned());
+        self
+    }
+
+    /// Takes away a zone, its signatures and the trust in them.
+    pub fn forget(&mut self, name: &str) -> &mut Self {
+        self.below.remove(name);
+        self.signed.remove(name);
+        self.anchors.remove(name);
         self
     }
 
@@ -79,7 +103,6 @@ impl Zones {
 pub struct Servers {
     folder: PathBuf,
     zones: Zones,
-    anchors: Vec<String>,
     children: Vec<Child>,
     started: usize,
 }
@@ -96,7 +119,6 @@ impl Servers {
         let mut servers = Self {
             folder: folder.join("dns"),
             zones,
-            anchors: Vec::new(),
             children: Vec::new(),
             started: 0,
         };
@@ -120,17 +142,6 @@ impl Servers {
     pub fn change(&mut self, change: impl FnOnce(&mut Zones)) {
         change(&mut self.zones);
         self.launch();
-    }
-
-    /// Trusts these DS records, as one trusts the root's.
-    pub fn trust(&mut self, anchors: &[String]) {
-        self.anchors = anchors.to_vec();
-    }
-
-    /// Returns where the files of the first two servers are.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Ends all servers, as an outage does.
@@ -166,8 +177,16 @@ impl Servers {
         for (apex, text) in self.zones.files(set) {
             let file = format!("{}zone", if apex == "." { "root." } else { &apex });
             fs::write(folder.join(&file), text).expect("the lab's folder is ours");
-            writeln!(config, "  - domain: \"{apex}\"\n    file: \"{file}\"")
-                .expect("text can be added to a String");
+            let signing = if self.zones.signed.contains(apex.trim_end_matches('.')) {
+                "on"
+            } else {
+                "off"
+            };
+            writeln!(
+                config,
+                "  - domain: \"{apex}\"\n    file: \"{file}\"\n    dnssec-signing: {signing}"
+            )
+            .expect("text can be added to a String");
         }
         let file = folder.join("knot.conf");
         fs::write(&file, config).expect("the lab's folder is ours");
@@ -187,8 +206,8 @@ impl Servers {
              root-hints: \"{at}/root.hints\"\n  module-config: \"validator iterator\"\n  ede: yes\n  \
              val-log-level: 1\n  serve-expired: no\n  hide-version: yes\n"
         );
-        for anchor in &self.anchors {
-            writeln!(config, "  trust-anchor: \"{anchor}\"")
+        for (name, ds) in &self.zones.anchors {
+            writeln!(config, "  trust-anchor: \"{name}. DS {ds}\"")
                 .expect("text can be added to a String");
         }
         config.push_str("remote-control:\n  control-enable: no\n");

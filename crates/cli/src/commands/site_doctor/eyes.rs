@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use doctor::addresses::AddressesSeen;
 use doctor::caa::CaaSeen;
 use doctor::clock::ClockSeen;
-use doctor::firewall::{Family, FirewallSeen, Listed};
 use doctor::name_servers::NameServersSeen;
 use doctor::own::Own;
 use doctor::port::PortSeen;
@@ -27,7 +26,7 @@ use renewal::name::Name;
 use renewal::plan::Remembered;
 use renewal::policy::{Ca, DeadNames, Http01Mode};
 use renewal::ports::{Host as _, Look, OrderFailure};
-use renewal::retry::Attempts;
+use renewal::retry::{Attempts, Blame};
 use renewal::site::{ChallengeFolder, Pair, Site};
 use tokio::sync::OnceCell;
 
@@ -154,7 +153,8 @@ impl HostEyes<'_> {
             FindingName::VhostSymlinkBroken,
         ];
         let rest = |finding: &&Finding| !told.contains(&finding.name);
-        self.look.findings.iter().filter(rest).cloned().collect()
+        let found = self.look.findings.iter().filter(rest).cloned();
+        found.chain(self.world.host().unreached()).collect()
     }
 
     fn broken_links(&self) -> impl Iterator<Item = &Finding> {
@@ -190,43 +190,10 @@ impl HostEyes<'_> {
     }
 
     async fn firewall(&self) -> Observation {
-        if !rustix::process::geteuid().is_root() {
-            return Observation::Unknown("only root may read the firewall's rules".to_owned());
+        match self.world.preflight().firewall().await {
+            Ok(seen) => Observation::Firewall((*seen).clone()),
+            Err(why) => Observation::Unknown(why),
         }
-        let list = |program| nginx::listing::listing(Path::new(program), &[], LIST_PATIENCE);
-        let nft =
-            nginx::listing::listing(Path::new(NFT), &["-j", "list", "ruleset"], LIST_PATIENCE);
-        let nft = nft.await;
-        // The older programs load modules into the kernel when they are asked, so only where there is something.
-        let old = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
-        let mixed = nft.as_ref().is_none_or(|rules| rules.contains("\"xt\""));
-        let programs = TABLES
-            .iter()
-            .filter(|(_, program)| match program.contains("legacy") {
-                true => old.contains("filter"),
-                false => mixed,
-            });
-        let listed = programs.map(|(family, program)| async move {
-            let text = list(program).await?;
-            Some(Listed {
-                family: *family,
-                text,
-            })
-        });
-        let tables = join_all(listed).await;
-        let nft = nft.and_then(|text| serde_json::from_str(&text).ok());
-        let tables: Vec<Listed> = tables.into_iter().flatten().collect();
-        if nft.is_none() && tables.is_empty() {
-            return Observation::Unknown(
-                "there is neither nft nor iptables to list its rules".to_owned(),
-            );
-        }
-        Observation::Firewall(FirewallSeen {
-            port: self.config.http01.port.get(),
-            ways: doctor::firewall::ways(Path::new(PROC)),
-            nft,
-            tables,
-        })
     }
 
     async fn space(&self) -> Observation {
@@ -401,7 +368,9 @@ impl HostEyes<'_> {
         }
         let leads = self.leads(site).await;
         let (mut rules, mut instead) = (Vec::new(), Vec::new());
+        let mut log = Vec::new();
         if !stumbled.is_empty() {
+            log = self.world.host().said_of_challenges(site).await;
             rules = self.world.host().rules(site);
             instead = self.instead(site, &leads);
         }
@@ -409,6 +378,10 @@ impl HostEyes<'_> {
             own: self.own.clone(),
             leads,
             end,
+            closed: self.world.preflight().closed_to(site.domain()).await,
+            cloud: doctor::cloud::recognise(Path::new(DMI)),
+            ca_met_silence: attempts.and_then(silence),
+            log,
             instead,
             compared,
             rules,
@@ -497,21 +470,18 @@ fn gone() -> Observation {
     Observation::Unknown("it could not be looked at".to_owned())
 }
 
+/// Returns what the CA met at the last attempt, when that was silence.
+fn silence(attempts: &Attempts) -> Option<String> {
+    let cause = attempts.cause.to_lowercase();
+    let silent = cause.contains("timeout") || cause.contains("timed out");
+    (silent && attempts.blame == Blame::Site).then(|| attempts.cause.clone())
+}
+
+/// What the machine says of itself.
+const DMI: &str = "/sys/class/dmi/id";
+
 /// Where the kernel tells.
 const PROC: &str = "/proc";
 
 /// A CA that takes longer is out of reach for a renewal as well.
 const CA_PATIENCE: std::time::Duration = std::time::Duration::from_secs(12);
-
-/// Who lists the rules. What iptables made among nftables' rules only iptables can read, and what its older form made
-/// only that.
-const NFT: &str = "/usr/sbin/nft";
-const TABLES: [(Family, &str); 4] = [
-    (Family::V4, "/usr/sbin/iptables-nft-save"),
-    (Family::V6, "/usr/sbin/ip6tables-nft-save"),
-    (Family::V4, "/usr/sbin/iptables-legacy-save"),
-    (Family::V6, "/usr/sbin/ip6tables-legacy-save"),
-];
-
-/// Tens of thousands of rules take a second.
-const LIST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);

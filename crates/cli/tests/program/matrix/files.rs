@@ -12,10 +12,13 @@ use super::fault::{Asked, Fault, Make};
 use super::world::World;
 use crate::disk;
 
+/// How a fault is made, and how it is mended.
+type Both = (fn(&mut World, &str), fn(&mut World, &str));
+
 fn fault(
     name: &'static str,
     what: &'static str,
-    make: (fn(&mut World, &str), fn(&mut World, &str)),
+    make: Both,
     (verdict, finding): (&'static str, &'static str),
     fix: &'static str,
     asked: Asked,

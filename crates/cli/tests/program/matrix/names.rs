@@ -23,7 +23,7 @@ fn fault(
 }
 
 pub(crate) fn faults() -> Vec<Fault> {
-    use Asked::{Either, Refuses};
+    use Asked::{Either, Issues, Refuses};
     use Make::{Done, Records};
     let fails = |finding| ("will-fail", finding);
     vec![
@@ -116,6 +116,46 @@ pub(crate) fn faults() -> Vec<Fault> {
             Refuses,
         ),
         fault(
+            "onelame",
+            "one of two name servers does not know the zone",
+            Done(one_lame, undo),
+            ("at-risk", "dns-server-failure"),
+            "correct the NS records",
+            Issues,
+        ),
+        fault(
+            "onedeaf",
+            "one of two name servers does not answer",
+            Done(one_deaf, undo),
+            ("at-risk", "dns-timeout"),
+            "start the name server",
+            Issues,
+        ),
+        fault(
+            "differs",
+            "two name servers say different things",
+            Done(differ, undo),
+            ("at-risk", "dns-points-elsewhere"),
+            "let the secondary fetch the zone",
+            Issues,
+        ),
+        fault(
+            "unsigned",
+            "a DS record, and the zone is not signed",
+            Done(unsigned, undo),
+            fails("dnssec-bogus"),
+            "remove the DS record",
+            Refuses,
+        ),
+        fault(
+            "wrongds",
+            "the DS record is for an older key",
+            Done(wrong_ds, undo),
+            fails("dnssec-bogus"),
+            "replace the DS record",
+            Refuses,
+        ),
+        fault(
             "deaf",
             "a delegation to servers that do not answer",
             Done(deaf, undo),
@@ -133,6 +173,62 @@ fn lame(world: &mut World, domain: &str) {
     });
 }
 
+/// What the first two servers know of a zone that is in order.
+const ZONE: [&str; 4] = [
+    "@ NS ns1.example.net.",
+    "@ NS ns3.example.net.",
+    "@ A 93.184.215.7",
+    "@ AAAA 2a01:4f8:aa::7",
+];
+
+fn one_lame(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.set(domain, &["NS ns1.example.net.", "NS ns3.example.net."]);
+        zones.zone(domain, Some(&ZONE), None);
+    });
+}
+
+fn one_deaf(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.set(domain, &["NS ns1.example.net.", "NS silent.example.net."]);
+        zones.set("silent.example.net", &["A 93.184.217.1"]);
+        zones.zone(domain, Some(&ZONE), None);
+    });
+}
+
+/// The third server has an older copy, with another address of this host.
+fn differ(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.set(domain, &["NS ns1.example.net.", "NS ns3.example.net."]);
+        let older = [
+            "@ NS ns1.example.net.",
+            "@ NS ns3.example.net.",
+            "@ A 93.184.215.8",
+        ];
+        zones.zone(domain, Some(&ZONE), Some(&older));
+    });
+}
+
+/// The digest of a key that nobody has.
+const DS: &str = "4711 13 2 4B9F0D7A3C1E5A6B8D2C7F90E1A3B5C7D9F1E2A4B6C8DAECF0123456789ABCDE";
+
+fn unsigned(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.set(domain, &["NS ns1.example.net.", &format!("DS {DS}")]);
+        zones.zone(domain, Some(&ZONE), None).anchor(domain, DS);
+    });
+}
+
+fn wrong_ds(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.set(domain, &["NS ns1.example.net.", &format!("DS {DS}")]);
+        zones
+            .zone(domain, Some(&ZONE), None)
+            .anchor(domain, DS)
+            .sign(domain);
+    });
+}
+
 fn deaf(world: &mut World, domain: &str) {
     world.lab.dns(|zones| {
         zones.set(domain, &["NS silent.example.net."]);
@@ -141,4 +237,8 @@ fn deaf(world: &mut World, domain: &str) {
 }
 
 /// All records are made anew when everything is mended.
-fn undo(_: &mut World, _: &str) {}
+fn undo(world: &mut World, domain: &str) {
+    world.lab.dns(|zones| {
+        zones.forget(domain);
+    });
+}

@@ -275,11 +275,11 @@ fn blocks() -> Vec<Fault> {
         ),
         fatal(
             "twice",
-            "the name in two server blocks",
+            "an earlier server block with the same name",
             Vhost(
                 "server { listen 80; listen [::]:80; server_name NAME; return 404; }\nserver { listen 80; listen [::]:80; listen 443 ssl; listen [::]:443 ssl; server_name NAME; root ROOT; PAIR }",
             ),
-            "name-not-served",
+            "challenge-not-found",
             "take the name out of the other block",
         ),
         fatal(

@@ -1,6 +1,7 @@
 //! Where are the faults made?
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::Child;
@@ -29,6 +30,8 @@ pub(crate) struct World {
     pub(crate) pebble: Pebble,
     pub(crate) host: Host,
     neighbour: Child,
+    /// What a fault holds open.
+    pub(crate) holders: Vec<TcpListener>,
     pub(crate) lab: Lab,
 }
 
@@ -60,6 +63,18 @@ impl World {
         world
     }
 
+    /// A world with one healthy site.
+    pub(crate) fn with_one_site(domain: &str) -> Self {
+        let mut world = Self::new();
+        let pair = Authority::new("Older").issue(&[domain], Days::left(10));
+        world.host.add_with_lineage(Site::files(domain), &pair);
+        world.host.nginx.launch();
+        world.lab.dns(|zones| {
+            zones.set(domain, &healthy());
+        });
+        world
+    }
+
     /// A world without sites.
     pub(crate) fn new() -> Self {
         let lab = Lab::start(Zones::default());
@@ -75,6 +90,7 @@ impl World {
             pebble,
             host,
             neighbour,
+            holders: Vec::new(),
             lab,
         }
     }
@@ -88,11 +104,22 @@ impl World {
         }
         self.host.add_with_lineage(site, &pair);
         if let Make::Vhost(template) = fault.make {
-            let vhost = self.host.nginx.vhost(&domain);
-            let healthy = fs::read_to_string(&vhost).unwrap();
-            disk::put(&self.kept(&domain), healthy);
-            disk::put(&vhost, self.filled(template, &domain));
+            self.replace_vhost(template, &domain);
         }
+    }
+
+    /// Adds a site with a vhost of its own; nginx takes it up when it starts.
+    pub(crate) fn add_vhost(&mut self, template: &str, domain: &str) {
+        let pair = Authority::new("Older").issue(&[domain], Days::left(10));
+        self.host.add_with_lineage(Site::files(domain), &pair);
+        self.replace_vhost(template, domain);
+    }
+
+    fn replace_vhost(&self, template: &str, domain: &str) {
+        let vhost = self.host.nginx.vhost(domain);
+        let healthy = fs::read_to_string(&vhost).unwrap();
+        disk::put(&self.kept(domain), healthy);
+        disk::put(&vhost, self.filled(template, domain));
     }
 
     fn kept(&self, domain: &str) -> PathBuf {
@@ -143,7 +170,8 @@ impl World {
         let mut words = words.to_vec();
         words.push("--json");
         let answer = Answer::read(&clpctl(&self.host).run(&words));
-        self.pebble.assert_well();
+        // From there, for the host's own firewall may be in the way.
+        self.lab.outside(|| self.pebble.assert_well());
         answer
     }
 
