@@ -1,7 +1,7 @@
 //! Do the name servers of a site's names agree, and does each of them answer?
 //!
 //! A resolver asks one of them and keeps what it heard; a CA asks from several places, and may hear another. So each
-//! server that the zone above names is asked itself, over UDP and TCP: a server that does not know the zone (lame
+//! server that is named as one of the zone's is asked itself, over UDP and TCP: a server that does not know the zone (lame
 //! delegation), does not answer, or has an older copy is found before the CA finds it.
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ pub struct NameServed {
     pub name: Name,
     /// The zone that it is in.
     pub zone: String,
-    /// The servers that the zone above names.
+    /// The servers that are named as the zone's.
     pub servers: Vec<ServerSeen>,
 }
 
@@ -299,7 +299,7 @@ fn of_zone(served: &NameServed, own: &Own) -> Vec<Finding> {
         let finding = Finding::new(
             FindingName::DnsServerFailure,
             format!(
-                "{} of {all} name servers of {zone} do not know it, though the zone above names them.",
+                "{} of {all} name servers of {zone} do not know it, though they are named as its servers.",
                 lame.len()
             ),
         );

@@ -357,6 +357,7 @@ impl HostEyes<'_> {
             Rehearsed::WithoutNames(findings) => End::WithoutNames(findings),
             Rehearsed::Failed(findings) => End::Failed(findings),
         };
+        let end = self.for_want_of_nginx(end).await;
         let stumbled = match &end {
             End::Answered { .. } | End::WithoutNames(_) => &[][..],
             End::AfterLine(findings) | End::Failed(findings) => findings,
@@ -386,6 +387,17 @@ impl HostEyes<'_> {
             compared,
             rules,
         }))
+    }
+
+    /// Puts an nginx that does not run before what follows from it.
+    async fn for_want_of_nginx(&self, end: End) -> End {
+        match (end, self.running().await) {
+            (End::Failed(mut findings), Err(finding)) => {
+                findings.insert(0, finding.severity(Severity::Fatal));
+                End::Failed(findings)
+            }
+            (end, _) => end,
+        }
     }
 
     fn attempts(&self, site: &Site) -> Option<&Attempts> {

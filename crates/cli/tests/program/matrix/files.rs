@@ -1,15 +1,18 @@
 //! Which files and folders are in the way?
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
 use testkit::certificate::{Authority, Days};
-use testkit::lineage;
-use testkit::program::Program;
+use testkit::lab::HOST;
+use testkit::program::{Program, wait_until};
+use testkit::{lineage, openssl};
 
 use super::fault::{Asked, Fault, Make};
 use super::world::World;
+use crate::answer::SOON;
 use crate::disk;
 
 /// How a fault is made, and how it is mended.
@@ -105,19 +108,19 @@ pub(crate) fn faults() -> Vec<Fault> {
             Issues,
         ),
         fault(
-            "stale",
-            "nginx serves an older certificate than the one on disk",
-            (newer, nothing),
-            risks("certificate-not-served"),
-            "reload nginx",
-            Issues,
-        ),
-        fault(
             "expired",
             "the certificate has expired",
             (expire, nothing),
             risks("certificate-expired"),
             "renew it",
+            Issues,
+        ),
+        fault(
+            "stale",
+            "nginx serves an older certificate than the one on disk",
+            (newer, nothing),
+            risks("certificate-not-served"),
+            "reload nginx",
             Issues,
         ),
     ]
@@ -226,6 +229,10 @@ fn expire(world: &mut World, domain: &str) {
     let ended = Authority::new("Older").issue(&[domain], Days::left(-1));
     lineage::write(&world.host.letsencrypt(), domain, 2, &ended);
     world.host.nginx.reload();
+    let leaf = openssl::sha256(&world.host.live(domain).join("cert.pem"));
+    let address = SocketAddr::new(HOST.parse().unwrap(), 443);
+    let served = || openssl::served(address, domain).as_ref() == Some(&leaf);
+    assert!(wait_until(SOON, served));
 }
 
 /// A renewal mends it, with or without a fault.

@@ -192,7 +192,13 @@ fn one_deaf(world: &mut World, domain: &str) {
     world.lab.dns(|zones| {
         zones.set(domain, &["NS ns1.example.net.", "NS silent.example.net."]);
         zones.set("silent.example.net", &["A 93.184.217.1"]);
-        zones.zone(domain, Some(&ZONE), None);
+        let zone = [
+            "@ NS ns1.example.net.",
+            "@ NS silent.example.net.",
+            ZONE[2],
+            ZONE[3],
+        ];
+        zones.zone(domain, Some(&zone), None);
     });
 }
 
