@@ -31,10 +31,12 @@ use testkit::nginx::Site;
 /// shown with `--nocapture`.
 #[test]
 fn every_fault_is_named_and_can_be_mended() {
-    let groups: [(&str, fn()); 9] = [
+    let groups: [(&str, fn()); 11] = [
         ("vhosts", vhosts_that_stop_the_challenge),
         ("names", names_that_lead_astray),
         ("host", a_host_cut_off),
+        ("resolver", a_resolver_that_is_silent),
+        ("outbound", a_ca_that_is_out_of_reach),
         ("nginx", an_nginx_that_cannot_answer),
         ("firewall", a_firewall_that_stops_the_ca),
         ("files", files_that_cannot_be_used),
@@ -291,6 +293,14 @@ fn a_firewall_that_stops_the_ca() {
 
 fn a_host_cut_off() {
     one_after_the_other(&host::of_host());
+}
+
+fn a_resolver_that_is_silent() {
+    one_after_the_other(&host::of_resolver());
+}
+
+fn a_ca_that_is_out_of_reach() {
+    one_after_the_other(&host::of_outbound());
 }
 
 fn vhosts_that_stop_the_challenge() {

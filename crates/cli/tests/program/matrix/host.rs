@@ -246,20 +246,10 @@ pub(crate) fn of_firewall() -> Vec<HostFault> {
     ]
 }
 
+/// What is around the host.
 pub(crate) fn of_host() -> Vec<HostFault> {
     use Renewal::Stopped;
     vec![
-        fault(
-            "resolver",
-            "the resolver does not answer",
-            (
-                |w| w.host.set("dns", "servers", "[\"93.184.217.1:53\"]"),
-                resolve,
-            ),
-            ("will-fail", "resolver-unreachable"),
-            "name one that does",
-            Stopped,
-        ),
         fault(
             "refused",
             "nothing listens where the resolver should be",
@@ -293,6 +283,31 @@ pub(crate) fn of_host() -> Vec<HostFault> {
             "`acme.ca_bundle`",
             Stopped,
         ),
+    ]
+}
+
+/// In a world of its own, for it has to be waited for.
+pub(crate) fn of_resolver() -> Vec<HostFault> {
+    use Renewal::Stopped;
+    vec![
+        fault(
+            "resolver",
+            "the resolver does not answer",
+            (
+                |w| w.host.set("dns", "servers", "[\"93.184.217.1:53\"]"),
+                resolve,
+            ),
+            ("will-fail", "resolver-unreachable"),
+            "name one that does",
+            Stopped,
+        ),
+    ]
+}
+
+/// Likewise.
+pub(crate) fn of_outbound() -> Vec<HostFault> {
+    use Renewal::Stopped;
+    vec![
         fault(
             "outbound",
             "the firewall drops what goes out to the CA",

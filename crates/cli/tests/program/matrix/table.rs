@@ -6,10 +6,26 @@ use super::fault::{Asked, Fault};
 use super::host::HostFault;
 use super::{files, host, names, odd, pairs, vhosts};
 use expect_test::expect_file;
+use renewal::finding::FindingName;
 
 #[test]
 fn the_manuals_tables_are_these() {
     expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/doctor.md")].assert_eq(&page());
+}
+
+#[test]
+fn the_manuals_list_of_findings_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/troubleshooting.md");
+    expect_file![path].assert_eq(&troubleshooting());
+}
+
+#[test]
+fn every_finding_stands_in_one_group() {
+    let mut listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
+    listed.sort_unstable();
+    let mut all: Vec<&str> = FindingName::ALL.iter().map(|name| name.as_str()).collect();
+    all.sort_unstable();
+    assert_eq!(listed, all);
 }
 
 #[test]
@@ -38,6 +54,8 @@ fn of_hosts() -> Vec<(&'static str, HostFault)> {
     group("nginx", host::of_nginx())
         .chain(group("firewall", host::of_firewall()))
         .chain(group("host", host::of_host()))
+        .chain(group("host", host::of_resolver()))
+        .chain(group("host", host::of_outbound()))
         .collect()
 }
 
@@ -97,6 +115,76 @@ fn page() -> String {
     page
 }
 
+fn troubleshooting() -> String {
+    let mut page = String::from(TROUBLESHOOTING);
+    let mut causes: Vec<(&str, &str)> = of_sites().iter().map(|(_, fault)| (fault.finding, fault.what)).collect();
+    causes.extend(of_hosts().iter().map(|(_, fault)| (fault.finding, fault.what)));
+    for (group, names) in GROUPS {
+        write!(page, "\n## {group}\n\n| finding | means | for instance |\n| --- | --- | --- |\n")
+            .expect("text can be added to a String");
+        for name in names.split_whitespace() {
+            let means = name.parse::<FindingName>().map_or("", FindingName::meaning);
+            let of_name = causes.iter().filter(|(finding, _)| *finding == name);
+            let causes: Vec<&str> = of_name.map(|(_, what)| *what).collect();
+            let causes = causes.join("; ").replace('|', "\\|");
+            writeln!(page, "| [{name}](findings/{name}.md) | {means} | {causes} |").expect("text can be added to a String");
+        }
+    }
+    page
+}
+
+/// What the findings are about.
+const GROUPS: [(&str, &str); 8] = [
+    (
+        "nginx",
+        "nginx-not-installed nginx-not-running nginx-config-invalid nginx-reload-failed vhost-symlink-broken vhost-missing \
+         vhost-not-understood vhost-changed vhost-needs-lines name-not-served names-overlap certificate-not-served \
+         worker-connections-low",
+    ),
+    (
+        "Ports and firewalls",
+        "port-80-refused port-80-taken port-80-timeout port-80-no-ipv6 port-443-refused firewall-blocks-80 \
+         cloud-firewall-suspected",
+    ),
+    (
+        "DNS",
+        "dns-no-such-name dns-no-address dns-server-failure dns-timeout dnssec-bogus dns-points-elsewhere \
+         ipv6-points-elsewhere dns-private-address resolver-unreachable proxied-by-cdn",
+    ),
+    (
+        "What a name and its CAA records allow",
+        "caa-forbids caa-forbids-account caa-forbids-method caa-malformed name-not-public name-left-out name-not-allowed",
+    ),
+    (
+        "The challenge",
+        "challenge-forbidden challenge-not-found challenge-server-error challenge-wrong-answer challenge-redirect-loop \
+         challenge-redirect-elsewhere challenge-redirect-port challenge-redirect-malformed challenge-blocked-by-rule \
+         challenge-connection-closed",
+    ),
+    (
+        "Files and certificates",
+        "webroot-not-writable webroot-missing webroot-symlink-owner disk-full inodes-exhausted file-not-usable \
+         key-readable-by-others key-does-not-fit live-links-broken chain-incomplete certificate-expired \
+         certificate-self-signed certificate-ends-soon certificate-rejected",
+    ),
+    (
+        "The CA",
+        "ca-unreachable ca-not-trusted ca-busy rate-limited account-paused account-gone order-rejected",
+    ),
+    (
+        "The host",
+        "clock-wrong service-not-running another-run-holds-the-lock other-client-active panel-unreadable panel-not-written \
+         panel-schema-unknown panel-drift panel-cron-missing",
+    ),
+];
+
+const TROUBLESHOOTING: &str = "\
+# Troubleshooting
+
+Everything that clpctl may find, by what it is about. `clpctl explain NAME` prints the page about one: what you see, what
+it means, how to mend it. The last column names faults that the tests make for real, and that lead to it.
+";
+
 const HEAD: &str = "\
 # What the doctor was shown
 
@@ -110,8 +198,11 @@ A fault is found in two seconds, or in as long as the thing takes that does not 
 it takes here, the command tells that makes it:
 
 ```sh
-cargo test -p cli --test program matrix::
+cargo test -p cli --test program matrix:: -- --nocapture
 ```
+
+What pebble does not know is made for real elsewhere, with a practice CA that does: CAA records, a used-up limit, an IPv6
+address that is dead where the CA tries IPv4 after it.
 
 ## One fault
 
