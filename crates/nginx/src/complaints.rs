@@ -115,13 +115,7 @@ pub(crate) fn of_challenges(logs: &[PathBuf], names: &[Name]) -> Vec<String> {
 fn of_challenge(line: &str, names: &[Name]) -> Option<String> {
     let words = without_process(line.split_once("] ")?.1.trim());
     if LIMITS.iter().any(|limit| words.contains(limit)) {
-        return Some(
-            words
-                .split(", client: ")
-                .next()
-                .unwrap_or(words)
-                .to_owned(),
-        );
+        return Some(words.split(", client: ").next().unwrap_or(words).to_owned());
     }
     let of_name = |name: &Name| words.contains(&format!("host: \"{name}\""));
     if !words.contains(CHALLENGE_PATH) || !names.iter().any(of_name) {

@@ -289,41 +289,37 @@ pub(crate) fn of_host() -> Vec<HostFault> {
 /// In a world of its own, for it has to be waited for.
 pub(crate) fn of_resolver() -> Vec<HostFault> {
     use Renewal::Stopped;
-    vec![
-        fault(
-            "resolver",
-            "the resolver does not answer",
-            (
-                |w| w.host.set("dns", "servers", "[\"93.184.217.1:53\"]"),
-                resolve,
-            ),
-            ("will-fail", "resolver-unreachable"),
-            "name one that does",
-            Stopped,
+    vec![fault(
+        "resolver",
+        "the resolver does not answer",
+        (
+            |w| w.host.set("dns", "servers", "[\"93.184.217.1:53\"]"),
+            resolve,
         ),
-    ]
+        ("will-fail", "resolver-unreachable"),
+        "name one that does",
+        Stopped,
+    )]
 }
 
 /// Likewise.
 pub(crate) fn of_outbound() -> Vec<HostFault> {
     use Renewal::Stopped;
-    vec![
-        fault(
-            "outbound",
-            "the firewall drops what goes out to the CA",
-            (
-                |_| {
-                    nft(
-                        "table inet out { chain output { type filter hook output priority 0; ip daddr 93.184.216.80 drop; }; }",
-                    );
-                },
-                open,
-            ),
-            ("will-fail", "ca-unreachable"),
-            "open outbound port 443",
-            Stopped,
+    vec![fault(
+        "outbound",
+        "the firewall drops what goes out to the CA",
+        (
+            |_| {
+                nft(
+                    "table inet out { chain output { type filter hook output priority 0; ip daddr 93.184.216.80 drop; }; }",
+                );
+            },
+            open,
         ),
-    ]
+        ("will-fail", "ca-unreachable"),
+        "open outbound port 443",
+        Stopped,
+    )]
 }
 
 /// How a fault is made, and how it is mended.

@@ -21,7 +21,10 @@ fn the_manuals_list_of_findings_is_this_one() {
 
 #[test]
 fn every_finding_stands_in_one_group() {
-    let mut listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
+    let mut listed: Vec<&str> = GROUPS
+        .iter()
+        .flat_map(|(_, names)| names.split_whitespace())
+        .collect();
     listed.sort_unstable();
     let mut all: Vec<&str> = FindingName::ALL.iter().map(|name| name.as_str()).collect();
     all.sort_unstable();
@@ -117,17 +120,31 @@ fn page() -> String {
 
 fn troubleshooting() -> String {
     let mut page = String::from(TROUBLESHOOTING);
-    let mut causes: Vec<(&str, &str)> = of_sites().iter().map(|(_, fault)| (fault.finding, fault.what)).collect();
-    causes.extend(of_hosts().iter().map(|(_, fault)| (fault.finding, fault.what)));
+    let mut causes: Vec<(&str, &str)> = of_sites()
+        .iter()
+        .map(|(_, fault)| (fault.finding, fault.what))
+        .collect();
+    causes.extend(
+        of_hosts()
+            .iter()
+            .map(|(_, fault)| (fault.finding, fault.what)),
+    );
     for (group, names) in GROUPS {
-        write!(page, "\n## {group}\n\n| finding | means | for instance |\n| --- | --- | --- |\n")
-            .expect("text can be added to a String");
+        write!(
+            page,
+            "\n## {group}\n\n| finding | means | for instance |\n| --- | --- | --- |\n"
+        )
+        .expect("text can be added to a String");
         for name in names.split_whitespace() {
             let means = name.parse::<FindingName>().map_or("", FindingName::meaning);
             let of_name = causes.iter().filter(|(finding, _)| *finding == name);
             let causes: Vec<&str> = of_name.map(|(_, what)| *what).collect();
             let causes = causes.join("; ").replace('|', "\\|");
-            writeln!(page, "| [{name}](findings/{name}.md) | {means} | {causes} |").expect("text can be added to a String");
+            writeln!(
+                page,
+                "| [{name}](findings/{name}.md) | {means} | {causes} |"
+            )
+            .expect("text can be added to a String");
         }
     }
     page
