@@ -255,32 +255,12 @@ pub fn judge(seen: &NameServersSeen) -> Result<Vec<Finding>, String> {
 
 fn of_zone(served: &NameServed, own: &Own) -> Vec<Finding> {
     let zone = &served.zone;
-    let line = |server: &&ServerSeen| {
-        let at = server
-            .address
-            .map(|ip| format!(" ({ip})"))
-            .unwrap_or_default();
-        let what = match (&server.says, &server.tcp) {
-            (Says::Silent(why) | Says::Lame(why), _) => why.clone(),
-            (_, Some(why)) => format!("over TCP: {why}"),
-            (Says::Addresses(addresses), None) => {
-                let shown: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-                if shown.is_empty() {
-                    "no address".to_owned()
-                } else {
-                    shown.join(", ")
-                }
-            }
-            (Says::Alias(target), None) => format!("CNAME {target}"),
-        };
-        format!("{}{at}: {what}", server.name)
-    };
     let those = |kind: fn(&ServerSeen) -> bool| -> Vec<String> {
         served
             .servers
             .iter()
             .filter(|server| kind(server))
-            .map(|server| line(&server))
+            .map(|server| line(server))
             .collect()
     };
     let lame = those(|server| matches!(server.says, Says::Lame(_)));
@@ -333,6 +313,24 @@ fn of_zone(served: &NameServed, own: &Own) -> Vec<Finding> {
     }
     findings.extend(disagreement(served, own));
     findings
+}
+
+/// Shows what one server says, or why it does not.
+fn line(server: &ServerSeen) -> String {
+    let at = server
+        .address
+        .map(|ip| format!(" ({ip})"))
+        .unwrap_or_default();
+    let what = match (&server.says, &server.tcp) {
+        (Says::Silent(why) | Says::Lame(why), _) => why.clone(),
+        (_, Some(why)) => format!("over TCP: {why}"),
+        (Says::Addresses(addresses), None) => {
+            let shown: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            shown.join(", ")
+        }
+        (Says::Alias(target), None) => format!("CNAME {target}"),
+    };
+    format!("{}{at}: {what}", server.name)
 }
 
 /// Says whether the servers have different copies of the zone.

@@ -1,3 +1,5 @@
+//! Which rules stop a stranger, and which only some?
+
 use super::{Closed, Family, FirewallSeen, Listed, judge};
 use expect_test::{Expect, expect};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Is a lab a network of its own, and does nothing of it stay?
+
 use std::net::{TcpListener, TcpStream};
 
 use super::{HOST, Lab, Servers, Zones};
