@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::errors::{AS_ROOT, CommandError};
 use crate::progress::Progress;
 
+mod firewall;
 mod settings;
 pub(crate) mod users;
 
@@ -75,6 +76,7 @@ impl Wiring {
     ) -> Result<Self, CommandError> {
         let roots = settings::roots(config)?;
         let clock = session.clock;
+        let port = config.http01.port.get();
         let authority =
             acme::Authorities::new(settings::authority(config, roots.clone()), move || {
                 clock.now()
@@ -86,7 +88,8 @@ impl Wiring {
             host: NginxHost::new(settings::host(config, roots.clone(), names)?),
             panel: CloudPanel::new(settings::panel(config)),
             authority,
-            preflight: doctor::Preflight::new(settings::preflight(config)),
+            preflight: doctor::Preflight::new(settings::preflight(config))
+                .with_firewall(Box::new(move || Box::pin(firewall::read(port)))),
             memory: open(config, clock, access)?,
             lease: RunLock::new(config.paths.state.join(LOCK), command, clock),
             clock,

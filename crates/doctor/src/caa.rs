@@ -111,6 +111,7 @@ fn of_name(climb: &Climb, seen: &CaaSeen) -> Result<Vec<Finding>, String> {
 fn unanswered(name: &Name, level: &Level, trouble: &Trouble) -> Finding {
     let kind = match trouble {
         Trouble::Timeout => FindingName::DnsTimeout,
+        Trouble::Bogus(_) => FindingName::DnssecBogus,
         Trouble::ServerFailure(_) | Trouble::NoSuchName | Trouble::Unreachable(_) => {
             FindingName::DnsServerFailure
         }

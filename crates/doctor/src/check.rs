@@ -22,6 +22,8 @@ pub enum Check {
     Vhosts,
     /// Who listens on the port on which the CA knocks?
     HttpPort,
+    /// Would this host's firewall let the CA in?
+    Firewall,
     /// Is there room for new files?
     Space,
     /// Does the CA answer?
@@ -36,6 +38,8 @@ pub enum Check {
     Certificate,
     /// Is that certificate served everywhere?
     Served,
+    /// Do the servers of its names agree?
+    NameServers,
     /// Does DNS know its names?
     Dns,
     /// Do CAA records let the CA issue?
@@ -73,6 +77,7 @@ impl Check {
         Self::Limits,
         Self::Vhosts,
         Self::HttpPort,
+        Self::Firewall,
         Self::Space,
         Self::Authority,
         Self::Clock,
@@ -80,6 +85,7 @@ impl Check {
         Self::Vhost,
         Self::Certificate,
         Self::Served,
+        Self::NameServers,
         Self::Dns,
         Self::Caa,
         Self::DocumentRoot,
@@ -113,6 +119,7 @@ impl Check {
             Self::Limits => ("limits", About::Host, &[Self::Nginx]),
             Self::Vhosts => ("vhosts", About::Host, &[]),
             Self::HttpPort => ("port-80", About::Host, &[]),
+            Self::Firewall => ("firewall", About::Host, &[]),
             Self::Space => ("space", About::Host, &[]),
             Self::Authority => ("ca", About::Host, &[]),
             Self::Clock => ("clock", About::Host, &[Self::Authority]),
@@ -120,6 +127,7 @@ impl Check {
             Self::Vhost => ("vhost", About::Site, &[]),
             Self::Certificate => ("certificate", About::Site, &[]),
             Self::Served => ("served", About::Site, &[Self::Running]),
+            Self::NameServers => ("name-servers", About::Site, &[]),
             Self::Dns => ("dns", About::Site, &[]),
             Self::Caa => ("caa", About::Site, &[Self::Authority, Self::Dns]),
             Self::DocumentRoot => ("document-root", About::Site, &[]),

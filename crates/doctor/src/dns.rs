@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+mod chain;
+pub(crate) mod direct;
 mod kept;
 
 use self::kept::Kept;
@@ -30,6 +32,8 @@ pub struct Dns {
     resolver: Result<Resolver, Trouble>,
     /// The servers asked, for people.
     servers: Arc<str>,
+    /// The first of them, for questions that only it alone can answer.
+    first: Option<SocketAddr>,
     permits: Semaphore,
     learnt: Kept<Resolution>,
     learnt_caa: Kept<Result<Vec<CaaRecord>, Trouble>>,
@@ -84,6 +88,9 @@ pub enum Trouble {
     /// The name does not exist (NXDOMAIN).
     #[error("there is no such name")]
     NoSuchName,
+    /// The resolver refuses the answer, for its signatures are broken (DNSSEC); holds what is known of the cause.
+    #[error("DNSSEC: {0}")]
+    Bogus(String),
     /// The server answers with an error, or with nonsense.
     #[error("{0}")]
     ServerFailure(String),
@@ -111,7 +118,12 @@ impl Dns {
             Ok(ResolverConfig::from_name_servers(servers))
         };
         let asked = config.as_ref().map(describe).unwrap_or_default();
+        let first = config
+            .as_ref()
+            .ok()
+            .and_then(|config| address_of(config.name_servers().first()?));
         Self {
+            first,
             resolver: config.and_then(|config| build(config, patience)),
             servers: asked.into(),
             permits: Semaphore::new(NAMES_AT_ONCE),
@@ -185,7 +197,35 @@ impl Dns {
                 Some((Instant::now(), trouble.clone()));
             return self.resolution(Err(trouble.clone()), Err(trouble));
         }
+        let (v4, v6) = self.told_apart(name.as_str(), v4, v6).await;
         self.resolution(v4.map(only_v4), v6.map(only_v6))
+    }
+
+    /// Tells broken signatures from a server that fails: the resolver has an answer when it need not check it.
+    async fn told_apart<T>(
+        &self,
+        name: &str,
+        v4: Result<T, Trouble>,
+        v6: Result<T, Trouble>,
+    ) -> (Result<T, Trouble>, Result<T, Trouble>) {
+        let fails = |answer: &Result<T, Trouble>| matches!(answer, Err(Trouble::ServerFailure(_)));
+        let (Some(resolver), true) = (self.first, fails(&v4) || fails(&v6)) else {
+            return (v4, v6);
+        };
+        let Some(why) = chain::broken(resolver, name).await else {
+            return (v4, v6);
+        };
+        let bogus = |answer: Result<T, Trouble>| match answer {
+            Err(Trouble::ServerFailure(_)) => Err(Trouble::Bogus(why.clone())),
+            answer => answer,
+        };
+        (bogus(v4), bogus(v6))
+    }
+
+    /// Returns the first of the servers that it asks.
+    #[must_use]
+    pub fn resolver(&self) -> Option<SocketAddr> {
+        self.first
     }
 
     /// Says whether the servers were found dead a moment ago, so that not every name has to wait for them.
@@ -284,13 +324,18 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.to_vec())
 }
 
+fn address_of(server: &NameServerConfig) -> Option<SocketAddr> {
+    let port = server
+        .connections
+        .first()
+        .map_or(DNS_PORT, |connection| connection.port);
+    Some(SocketAddr::new(server.ip, port))
+}
+
 fn describe(config: &ResolverConfig) -> String {
-    let describe = |server: &NameServerConfig| {
-        let port = server.connections.first().map_or(DNS_PORT, |c| c.port);
-        match port {
-            DNS_PORT => server.ip.to_string(),
-            port => SocketAddr::new(server.ip, port).to_string(),
-        }
+    let describe = |server: &NameServerConfig| match address_of(server) {
+        Some(address) if address.port() != DNS_PORT => address.to_string(),
+        Some(_) | None => server.ip.to_string(),
     };
     let servers: Vec<String> = config.name_servers().iter().map(describe).collect();
     servers.join(", ")

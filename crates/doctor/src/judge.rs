@@ -4,7 +4,8 @@ use renewal::finding::Finding;
 
 use crate::observation::Observation;
 use crate::{
-    addresses, caa, clock, document_root, limits, pair, port, schedule, served, space, way_in,
+    addresses, caa, clock, document_root, firewall, limits, name_servers, pair, port, schedule,
+    served, space, way_in,
 };
 
 /// Says what is wrong or risky, the cause first; nothing when all is well.
@@ -19,8 +20,10 @@ pub fn judge(seen: &Observation) -> Result<Vec<Finding>, String> {
         Observation::Addresses(seen) => Ok(addresses::judge(seen)),
         Observation::Caa(seen) => caa::judge(seen),
         Observation::Clock(seen) => Ok(clock::judge(seen)),
+        Observation::Firewall(seen) => Ok(firewall::judge(seen)),
         Observation::Folders(seen) => Ok(document_root::judge(seen)),
         Observation::Limits(seen) => Ok(limits::judge(seen)),
+        Observation::NameServers(seen) => name_servers::judge(seen),
         Observation::Pair(seen) => Ok(pair::judge(seen)),
         Observation::Port(seen) => port::judge(seen),
         Observation::Schedule(seen) => schedule::judge(*seen),

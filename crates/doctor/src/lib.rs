@@ -8,9 +8,9 @@
 //! | --- | --- |
 //! | [`check`], [`examination`] | which checks there are, and how they are made |
 //! | [`observation`], [`judge()`] | what can be seen, and what it means |
-//! | [`dns`], [`addresses`], [`caa`] | what DNS says of a name |
-//! | [`preflight`], [`way_in`], [`networks`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
-//! | [`port`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
+//! | [`dns`], [`addresses`], [`name_servers`], [`caa`] | what DNS says of a name |
+//! | [`preflight`], [`way_in`], [`networks`], [`cloud`], [`own`] | what a CA would get when it fetches a challenge (HTTP-01), and why |
+//! | [`port`], [`firewall`], [`document_root`], [`pair`], [`served`], [`space`], [`clock`], [`schedule`] | this host |
 //! | [`clients`] | which other programs obtain certificates here |
 //! | [`limits`], [`links`], [`keys`] | what nginx may use, where its links lead, who may read keys |
 //! | [`recorder`], [`fixes`] | what was seen, and which of it can be mended without a person |
@@ -24,13 +24,16 @@ pub mod caa;
 pub mod check;
 pub mod clients;
 pub mod clock;
+pub mod cloud;
 pub mod dns;
 pub mod document_root;
 pub mod examination;
+pub mod firewall;
 pub mod fixes;
 pub mod keys;
 pub mod limits;
 pub mod links;
+pub mod name_servers;
 pub mod networks;
 pub mod observation;
 pub mod own;
@@ -52,6 +55,7 @@ pub mod stranger;
 #[cfg(test)]
 mod testing;
 
+pub use self::address::is_public;
 pub use self::check::Check;
 pub use self::examination::{Examination, Eyes, examine};
 pub use self::judge::judge;

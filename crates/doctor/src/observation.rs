@@ -8,6 +8,8 @@ use crate::caa::CaaSeen;
 use crate::clock::ClockSeen;
 use crate::document_root::FolderSeen;
 use crate::limits::LimitsSeen;
+use crate::firewall::FirewallSeen;
+use crate::name_servers::NameServersSeen;
 use crate::pair::PairSeen;
 use crate::port::PortSeen;
 use crate::schedule::ScheduleSeen;
@@ -29,10 +31,14 @@ pub enum Observation {
     Caa(CaaSeen),
     /// Clocks.
     Clock(ClockSeen),
+    /// The rules of a firewall.
+    Firewall(FirewallSeen),
     /// The folders of challenge files.
     Folders(Vec<FolderSeen>),
     /// What nginx may use.
     Limits(Box<LimitsSeen>),
+    /// The servers of the site's names.
+    NameServers(NameServersSeen),
     /// A certificate and its key.
     Pair(Box<PairSeen>),
     /// Who listens on a port.

@@ -6,13 +6,16 @@
 //! that means.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use renewal::challenge::{Probe, Reached};
 use renewal::finding::{Finding, Severity};
+use renewal::name::Name;
 use renewal::names::Names;
 use renewal::ports::Issuer;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::agents::{Compared, Heard};
@@ -24,6 +27,7 @@ pub use self::target::{Refusal, Target, follow};
 use crate::address::{is_behind_translation, is_public};
 use crate::caa::{self, CaaSeen, HTTP_01};
 use crate::dns::{Dns, Resolution};
+use crate::firewall::{self, FirewallSeen};
 
 mod agents;
 mod connection;
@@ -37,7 +41,17 @@ pub struct Preflight {
     settings: Settings,
     dns: Dns,
     connector: Connector,
+    /// Reads the firewall's rules; none where nobody can.
+    read_firewall: Option<ReadFirewall>,
+    firewall: Mutex<Option<(Instant, Rules)>>,
 }
+
+/// The rules of this host's firewall, or why they are not known.
+type Rules = Result<Arc<FirewallSeen>, String>;
+
+/// Reads the rules of this host's firewall, or says why it cannot. Another adapter starts the programs that list them.
+pub type ReadFirewall =
+    Box<dyn Fn() -> BoxFuture<'static, Result<FirewallSeen, String>> + Send + Sync>;
 
 /// What the CA is like, and whom to ask for addresses.
 #[derive(Clone, Debug)]
@@ -101,8 +115,48 @@ impl Preflight {
         Self {
             dns: Dns::new(&settings.servers, settings.patience.dns),
             connector: Connector::new(settings.patience),
+            read_firewall: None,
+            firewall: Mutex::default(),
             settings,
         }
+    }
+
+    /// Takes in who reads the firewall's rules.
+    #[must_use]
+    pub fn with_firewall(self, read: ReadFirewall) -> Self {
+        Self {
+            read_firewall: Some(read),
+            ..self
+        }
+    }
+
+    /// Returns the rules of this host's firewall, read once a minute at most.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not known, or say nothing of the CA.
+    pub async fn firewall(&self) -> Result<Arc<FirewallSeen>, String> {
+        if self.settings.private_ca {
+            return Err("the CA is on this network, and may come by another way".to_owned());
+        }
+        let Some(read) = &self.read_firewall else {
+            return Err("nobody reads the firewall's rules".to_owned());
+        };
+        // Whoever asks meanwhile waits for the same answer.
+        let mut kept = self.firewall.lock().await;
+        if let Some((_, seen)) = kept.as_ref().filter(|(since, _)| since.elapsed() < FRESH) {
+            return seen.clone();
+        }
+        let seen = read().await.map(Arc::new);
+        *kept = Some((Instant::now(), seen.clone()));
+        seen
+    }
+
+    /// Returns the rule that closes the port to a CA that comes to `name`.
+    pub async fn closed_to(&self, name: &Name) -> Option<String> {
+        let closed = firewall::closed(&*self.firewall().await.ok()?);
+        let addresses: Vec<IpAddr> = self.dns.resolve(name).await.addresses().collect();
+        closed.to(&addresses).map(str::to_owned)
     }
 
     /// Fetches the probe from every address of its name, all at once, and returns what it saw.
@@ -234,6 +288,13 @@ impl renewal::ports::Preflight for Preflight {
     }
 
     async fn forbidden(&self, names: &Names, issuer: &Issuer) -> Vec<Finding> {
+        if let Some(rule) = self.closed_to(names.domain()).await {
+            return vec![firewall::blocked(
+                self.settings.http_port,
+                "the way that the CA takes",
+                &rule,
+            )];
+        }
         if issuer.identities.is_empty() {
             return Vec::new();
         }
@@ -251,3 +312,6 @@ impl renewal::ports::Preflight for Preflight {
 
 /// A name with more addresses is probed at the first ones only; a CA looks at one or two.
 const ADDRESSES_MAX: usize = 16;
+
+/// How long the firewall's rules count: long enough for a run, short enough for one who mends.
+const FRESH: Duration = Duration::from_secs(60);

@@ -10,6 +10,8 @@ use renewal::finding::{Finding, FindingName, Severity};
 use renewal::name::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::Cloud;
+use crate::firewall;
 use crate::networks::network_of;
 use crate::own::Own;
 use crate::preflight::{Compared, Heard};
@@ -23,6 +25,18 @@ pub struct WayInSeen {
     pub leads: Vec<(Name, Vec<IpAddr>)>,
     /// How it ended.
     pub end: End,
+    /// The firewall rule that closes the port to a CA, though not to this host itself.
+    #[serde(default)]
+    pub closed: Option<String>,
+    /// The provider, where it is known.
+    #[serde(default)]
+    pub cloud: Option<Cloud>,
+    /// What the CA met at the last attempt, where that was silence.
+    #[serde(default)]
+    pub ca_met_silence: Option<String>,
+    /// What nginx's error log says of the challenge.
+    #[serde(default)]
+    pub log: Vec<String>,
     /// The server blocks that answer in place of the site's own, as sentences.
     pub instead: Vec<String>,
     /// What different user agents hear, where the CA's was sent away.
@@ -54,6 +68,72 @@ pub enum End {
 /// Judges it, the cause first.
 #[must_use]
 pub fn judge(seen: &WayInSeen) -> Vec<Finding> {
+    let closed = seen
+        .closed
+        .as_ref()
+        .map(|rule| firewall::blocked(HTTP, "the way that the CA takes", rule));
+    let silent = if closed.is_none() {
+        before_this_host(seen)
+    } else {
+        None
+    };
+    let mut findings: Vec<Finding> = closed.into_iter().chain(silent).collect();
+    let first = findings.len();
+    findings.extend(of_end(seen));
+    let failed = !matches!(seen.end, End::Answered { .. } | End::WithoutNames(_));
+    if let (Some(finding), [_, ..], true) = (findings.get_mut(first), &seen.log[..], failed) {
+        let said = seen.log.join("\n");
+        finding.detail = format!("{}\nnginx's error log: {said}", finding.detail);
+    }
+    findings
+}
+
+/// Suspects what is between this host and the world: here all is well, and from outside nothing comes through.
+///
+/// An address that only a translation leads to cannot be seen from here on many networks, which alone proves nothing.
+fn before_this_host(seen: &WayInSeen) -> Option<Finding> {
+    let End::Answered { at, .. } = &seen.end else {
+        return None;
+    };
+    let unseen = seen
+        .leads
+        .iter()
+        .flat_map(|(_, addresses)| addresses)
+        .filter(|ip| !at.iter().any(|at| at.ip() == **ip))
+        .filter(|ip| !seen.own.addresses.contains(ip) && !is_stray(seen, **ip))
+        .filter(|ip| network_of(**ip).is_none() && seen.cloud.is_some());
+    let met = seen.ca_met_silence.iter();
+    let mut evidence: Vec<String> = met.map(|met| format!("the last attempt: {met}")).collect();
+    evidence.extend(unseen.map(|ip| format!("{ip} does not answer when it is asked from here")));
+    if evidence.is_empty() {
+        return None;
+    }
+    let (whose, fix) = match seen.cloud {
+        Some(cloud) => (format!("{}'s firewall", cloud.name()), cloud.way_to_open()),
+        None => (
+            "a firewall of the provider, or a router,".to_owned(),
+            OPEN_ANYWHERE,
+        ),
+    };
+    let finding = Finding::new(
+        FindingName::CloudFirewallSuspected,
+        format!(
+            "Port 80 is open on this host, and from outside it is not: {whose} is the suspect."
+        ),
+    );
+    let severity = match seen.ca_met_silence {
+        Some(_) => Severity::Error,
+        None => Severity::Warning,
+    };
+    Some(
+        finding
+            .severity(severity)
+            .detail(evidence.join("\n"))
+            .fix(fix),
+    )
+}
+
+fn of_end(seen: &WayInSeen) -> Vec<Finding> {
     match &seen.end {
         End::Answered { at, .. } => answered(seen, at),
         End::AfterLine(findings) => {
@@ -86,8 +166,44 @@ fn answered(seen: &WayInSeen, at: &[SocketAddr]) -> Vec<Finding> {
             findings.push(finding.severity(Severity::Warning));
         }
     }
+    findings.extend(half_open(seen, at));
     findings.extend(proxied(seen));
     findings
+}
+
+/// Finds an address of this host at which nothing listens, where the CA is content with the other family.
+fn half_open(seen: &WayInSeen, at: &[SocketAddr]) -> Option<Finding> {
+    let port = at.first()?.port();
+    let (name, address) = seen.leads.iter().find_map(|(name, addresses)| {
+        let deaf = addresses.iter().find(|address| {
+            seen.own.addresses.contains(address) && !at.iter().any(|at| at.ip() == **address)
+        });
+        Some((name, *deaf?))
+    })?;
+    let (kind, listen) = match address {
+        IpAddr::V4(_) => (FindingName::Port80Refused, format!("listen {port};")),
+        IpAddr::V6(_) => (FindingName::Port80NoIpv6, format!("listen [::]:{port};")),
+    };
+    let finding = Finding::new(
+        kind,
+        format!(
+            "{name} has the address {address}, but port {port} does not answer there; not every CA tries another."
+        ),
+    );
+    Some(
+        finding
+            .severity(Severity::Warning)
+            .detail(format!(
+                "answered at {}",
+                at.iter()
+                    .map(SocketAddr::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))
+            .fix(format!(
+                "Add “{listen}” to the vhost, or take the address out of DNS."
+            )),
+    )
 }
 
 /// Finds the cause behind what the probe stumbled over.
@@ -250,6 +366,12 @@ fn proxied(seen: &WayInSeen) -> Option<Finding> {
             .fix("Nothing, as long as renewals work; else exempt /.well-known/acme-challenge/ from its rules and redirects."),
     )
 }
+
+/// Where no provider is known.
+const OPEN_ANYWHERE: &str = "Open TCP port 80 in the provider's console for 0.0.0.0/0 and ::/0; behind a router, forward it to this host.";
+
+/// Only a CA on this network knocks elsewhere, and the firewall is not asked for it.
+const HTTP: u16 = 80;
 
 #[cfg(test)]
 mod tests;

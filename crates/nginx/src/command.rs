@@ -63,9 +63,31 @@ pub(crate) async fn run(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     limit: Duration,
 ) -> Result<Output, CommandError> {
+    run_keeping(program, arguments, limit, BEGIN_BYTES).await
+}
+
+/// Runs a program that lists something, and keeps all it says up to [`LISTED_BYTES_MAX`].
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn list(
+    program: &Path,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Output, CommandError> {
+    run_keeping(program, arguments, limit, LISTED_BYTES_MAX).await
+}
+
+async fn run_keeping(
+    program: &Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    limit: Duration,
+    room: usize,
+) -> Result<Output, CommandError> {
     let mut group = Group::start(program, arguments)?;
-    let mut errors = Gathered::default();
-    let mut words = Gathered::default();
+    let mut errors = Gathered::new(BEGIN_BYTES);
+    let mut words = Gathered::new(room);
     let ended = {
         let stdout = group.child.stdout.take();
         let stderr = group.child.stderr.take();
@@ -172,14 +194,24 @@ impl Drop for Group {
 }
 
 /// The begin and the end of what was said.
-#[derive(Default)]
 struct Gathered {
+    /// How much of the begin is kept.
+    room: usize,
     begin: Vec<u8>,
     end: std::collections::VecDeque<u8>,
     lost: bool,
 }
 
 impl Gathered {
+    fn new(room: usize) -> Self {
+        Self {
+            room,
+            begin: Vec::new(),
+            end: std::collections::VecDeque::new(),
+            lost: false,
+        }
+    }
+
     async fn gather(&mut self, stream: Option<impl AsyncRead + Unpin>) {
         let Some(mut stream) = stream else { return };
         let mut part = [0; 4096];
@@ -189,7 +221,7 @@ impl Gathered {
     }
 
     fn take(&mut self, part: &[u8]) {
-        let room = BEGIN_BYTES.saturating_sub(self.begin.len()).min(part.len());
+        let room = self.room.saturating_sub(self.begin.len()).min(part.len());
         let (first, rest) = part.split_at(room);
         self.begin.extend_from_slice(first);
         self.end.extend(rest);
@@ -218,6 +250,9 @@ fn last_words(said: &str) -> String {
 /// What is kept of a long output. nginx's complaint stands at the end, after its warnings.
 const BEGIN_BYTES: usize = 16 << 10;
 const END_BYTES: usize = 48 << 10;
+
+/// What is kept of a list that is read by machine; the largest set of rules that was ever seen has a third of it.
+const LISTED_BYTES_MAX: usize = 32 << 20;
 
 /// How long the pipes may stay open after the program has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);

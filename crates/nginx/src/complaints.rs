@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use renewal::name::Name;
 use renewal::ports::HostFailure;
 use rustix::fs::OFlags;
 
@@ -91,6 +92,46 @@ fn tail(log: &Path, from: impl FnOnce(u64, u64) -> u64) -> std::io::Result<Strin
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Returns the last lines about challenges of these names, and about limits that nginx ran into, each once.
+///
+/// Tokens are left out, as everywhere.
+pub(crate) fn of_challenges(logs: &[PathBuf], names: &[Name]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for log in logs {
+        let text =
+            tail(log, |_, length| length.saturating_sub(CHALLENGES_BYTES)).unwrap_or_default();
+        for line in text.lines() {
+            let Some(said) = of_challenge(line, names) else {
+                continue;
+            };
+            found.retain(|other| *other != said);
+            found.push(said);
+        }
+    }
+    found.drain(..found.len().saturating_sub(LINES_MAX));
+    found
+}
+
+fn of_challenge(line: &str, names: &[Name]) -> Option<String> {
+    let words = without_process(line.split_once("] ")?.1.trim());
+    if LIMITS.iter().any(|limit| words.contains(limit)) {
+        return Some(words.split(", client: ").next().unwrap_or(words).to_owned());
+    }
+    let of_name = |name: &Name| words.contains(&format!("host: \"{name}\""));
+    if !words.contains(CHALLENGE_PATH) || !names.iter().any(of_name) {
+        return None;
+    }
+    // What follows says who asked, and for what.
+    let cause = words.split(", client: ").next().unwrap_or_default();
+    Some(match cause.split_once(CHALLENGE_PATH) {
+        Some((before, rest)) => {
+            let after = rest.find(['"', ' ']).map_or("", |end| &rest[end..]);
+            format!("{before}{CHALLENGE_PATH}TOKEN{after}")
+        }
+        None => cause.to_owned(),
+    })
+}
+
 /// Picks the lines that tell why: what ended the reload, or else plain errors.
 fn worst<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let (mut fatal, mut errors) = (Vec::new(), Vec::new());
@@ -122,6 +163,15 @@ fn complaint(line: &str) -> Option<(String, bool)> {
     (!of_request).then(|| (format!("{level} {words}"), is_fatal))
 }
 
+/// Where challenges are, as requests and files name it.
+const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
+
+/// What nginx says when it runs out of something.
+const LIMITS: [&str; 2] = ["Too many open files", "worker_connections are not enough"];
+
+/// How much of the end of a log is read for challenges.
+const CHALLENGES_BYTES: u64 = 256 << 10;
+
 /// The levels that count, and whether what is said on them ends a reload.
 const LEVELS: [(&str, bool); 4] = [
     ("[emerg]", true),
@@ -141,6 +191,42 @@ const READ_BYTES_MAX: u64 = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn lines_about_challenges_are_found() {
+        let names = [renewal::name::Name::parse("a.test").unwrap()];
+        let check = |line: &str, expected: Option<&str>| {
+            assert_eq!(super::of_challenge(line, &names).as_deref(), expected);
+        };
+        let asked = "client: 192.0.2.1, server: a.test, request: \"GET /.well-known/acme-challenge/tok HTTP/1.1\", host: \"a.test\"";
+        check(
+            &format!(
+                "2026/11/24 12:00:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, {asked}"
+            ),
+            Some("*1 connect() failed (111: Connection refused) while connecting to upstream"),
+        );
+        check(
+            &format!(
+                "2026/11/24 12:00:00 [error] 7#7: *2 open() \"/srv/.well-known/acme-challenge/tok\" failed (13: Permission denied), {asked}"
+            ),
+            Some(
+                "*2 open() \"/srv/.well-known/acme-challenge/TOKEN\" failed (13: Permission denied)",
+            ),
+        );
+        check(
+            "2026/11/24 12:00:00 [crit] 7#7: accept4() failed (24: Too many open files)",
+            Some("accept4() failed (24: Too many open files)"),
+        );
+        check(
+            &format!(
+                "2026/11/24 12:00:00 [error] 7#7: *2 access forbidden by rule, {}",
+                asked.replace("a.test", "b.test")
+            ),
+            None,
+        );
+        check("", None);
+        check("[error]", None);
+    }
+
     use super::{Complaints, Mark, worst};
     use expect_test::{Expect, expect};
     use std::fs;

@@ -41,7 +41,7 @@ use crate::served::{Looker, Target};
 use crate::settings::Settings;
 use crate::together::Together;
 use crate::workers::OldWorkers;
-use crate::{error_logs, keys, look, projection, reload, sites, switches, test};
+use crate::{complaints, error_logs, keys, look, projection, reload, sites, switches, test};
 
 pub use self::mending::Made;
 
@@ -145,6 +145,18 @@ impl NginxHost {
     pub fn rules(&self, site: &Site) -> Vec<String> {
         let servers: Vec<_> = site.servers.iter().map(|server| &server.place).collect();
         look::rules::rules(&Disk, &self.settings.config, &servers)
+    }
+
+    /// Finds vhost files that no include reaches.
+    #[must_use]
+    pub fn unreached(&self) -> Vec<renewal::finding::Finding> {
+        look::unreached::unreached(&Disk, &self.settings.config)
+    }
+
+    /// Returns the last that nginx's error logs say of challenges of the site, and of limits that nginx ran into.
+    pub async fn said_of_challenges(&self, site: &Site) -> Vec<String> {
+        let logs = self.error_logs(Some(site)).await;
+        complaints::of_challenges(&logs, site.wanted.as_slice())
     }
 
     /// Returns the user as whom nginx serves files, where its configuration says so.

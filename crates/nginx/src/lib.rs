@@ -24,6 +24,7 @@
 //! | how is the firewall opened for a validation, and closed whatever happens? | `firewall` |
 //! | how is another client's timer stopped? | [`jobs`] |
 //! | where are its error logs? | `error_logs` |
+//! | what does another program list, the firewall's for one? | [`listing`] |
 //!
 //! # Invariants
 //!
@@ -33,6 +34,7 @@
 
 pub mod conf;
 pub mod jobs;
+pub mod listing;
 pub mod look;
 
 mod settings;

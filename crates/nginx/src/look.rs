@@ -12,6 +12,7 @@
 
 mod pattern;
 pub(crate) mod rules;
+pub(crate) mod unreached;
 mod challenge_path;
 mod gather;
 mod answering;

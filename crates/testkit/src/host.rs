@@ -68,6 +68,23 @@ impl Host {
     /// When the folder for temporary files cannot be written.
     #[must_use]
     pub fn prepare() -> Self {
+        Self::around(Nginx::prepare([]))
+    }
+
+    /// The same with nginx on the real ports 80 and 443 of every address, and with what the program finds out by
+    /// itself not told to it; for a network namespace of one's own.
+    ///
+    /// # Panics
+    ///
+    /// When the folder for temporary files cannot be written.
+    #[must_use]
+    pub fn prepare_real() -> Self {
+        let mut host = Self::around(Nginx::prepare_real());
+        host.unset("host", "public_addresses");
+        host
+    }
+
+    fn around(nginx: Nginx) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("host-")
             .tempdir()
@@ -75,7 +92,6 @@ impl Host {
         // nginx's workers are another user; what is for root alone says so itself.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
             .expect("the folder is ours");
-        let nginx = Nginx::prepare([]);
         let mut host = Self {
             nginx,
             folder,

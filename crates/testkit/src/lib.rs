@@ -9,6 +9,7 @@
 //! | [`host::Host`] | a host in a temporary folder: nginx, `letsencrypt/`, state, configuration, the program |
 //! | [`nginx::Nginx`] | an nginx of its own, with sample [`nginx::Site`]s |
 //! | [`pebble::Pebble`] | Let's Encrypt's test CA with a DNS of its own |
+//! | [`lab::Lab`] | a network of its own: real ports, addresses of two families, DNS servers, a CA outside |
 //! | [`certbot`] | a lineage as the real certbot makes it |
 //! | [`lineage`] | a lineage as certbot leaves it, made in a millisecond |
 //! | [`certificate`] | a practice CA, self-signed certificates, with any dates |
@@ -44,6 +45,7 @@ pub mod certbot;
 pub mod certificate;
 pub mod fetch;
 pub mod host;
+pub mod lab;
 pub mod lineage;
 pub mod nginx;
 pub mod openssl;

@@ -17,7 +17,7 @@ pub use site::Site;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -38,6 +38,8 @@ pub struct Nginx {
     https: Port,
     child: Option<Child>,
     sites: Vec<Site>,
+    /// Whether it listens on every address, rather than on loopback alone.
+    everywhere: bool,
 }
 
 impl Nginx {
@@ -66,6 +68,25 @@ impl Nginx {
     /// When the folder for temporary files cannot be written.
     #[must_use]
     pub fn prepare(sites: impl IntoIterator<Item = Site>) -> Self {
+        Self::prepare_at(sites, Port::free(), Port::free(), false)
+    }
+
+    /// The same on the real ports 80 and 443 of every address; for a network namespace of one's own.
+    ///
+    /// # Panics
+    ///
+    /// When the ports are taken, or the folder for temporary files cannot be written.
+    #[must_use]
+    pub fn prepare_real() -> Self {
+        Self::prepare_at([], Port::exactly(80), Port::exactly(443), true)
+    }
+
+    fn prepare_at(
+        sites: impl IntoIterator<Item = Site>,
+        http: Port,
+        https: Port,
+        everywhere: bool,
+    ) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("nginx-")
             .tempdir()
@@ -79,10 +100,11 @@ impl Nginx {
         }
         let mut nginx = Self {
             folder,
-            http: Port::free(),
-            https: Port::free(),
+            http,
+            https,
             child: None,
             sites: Vec::new(),
+            everywhere,
         };
         fs::write(nginx.config(), vhost::main(nginx.folder())).expect("nginx.conf can be written");
         self_signed(&["placeholder.invalid"], Days::left(3650))
@@ -264,13 +286,26 @@ impl Nginx {
     /// Returns the addresses on which http is listened for: IPv4, and IPv6 where the machine has it.
     #[must_use]
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
-        addresses(&self.http)
+        self.addresses(&self.http)
     }
 
     /// Returns the addresses on which https is listened for: IPv4, and IPv6 where the machine has it.
     #[must_use]
     pub fn https_addresses(&self) -> Vec<SocketAddr> {
-        addresses(&self.https)
+        self.addresses(&self.https)
+    }
+
+    /// The addresses of a port that nginx listens on.
+    fn addresses(&self, port: &Port) -> Vec<SocketAddr> {
+        if self.everywhere {
+            let number = port.number();
+            return vec![
+                (Ipv4Addr::UNSPECIFIED, number).into(),
+                (Ipv6Addr::UNSPECIFIED, number).into(),
+            ];
+        }
+        let v6 = has_ipv6().then(|| port.v6());
+        [port.v4()].into_iter().chain(v6).collect()
     }
 
     /// The master has written its pid, which it does after it listens; it has a worker, and every address takes a
@@ -312,14 +347,6 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// The addresses of a port that nginx listens on.
-fn addresses(port: &Port) -> Vec<SocketAddr> {
-    [port.v4()]
-        .into_iter()
-        .chain(has_ipv6().then(|| port.v6()))
-        .collect()
 }
 
 fn pid(number: u32) -> Pid {

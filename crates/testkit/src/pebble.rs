@@ -13,7 +13,7 @@ pub use dns::Dns;
 pub use requests::Requests;
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -34,7 +34,9 @@ pub struct Pebble {
     folder: TempDir,
     api: Port,
     management: Port,
-    dns: Dns,
+    /// Its own, where no other was given.
+    dns: Option<Dns>,
+    at: IpAddr,
     child: Mutex<Child>,
 }
 
@@ -51,6 +53,8 @@ pub struct Settings {
     profiles: Vec<(String, Duration)>,
     retry_after: u64,
     processors: usize,
+    at: IpAddr,
+    dns: Option<SocketAddr>,
 }
 
 /// Why a CA does not answer.
@@ -85,13 +89,18 @@ impl Pebble {
             profiles: Vec::new(),
             retry_after: 0,
             processors: 1,
+            at: Ipv4Addr::LOCALHOST.into(),
+            dns: None,
         }
     }
 
     /// Returns the URL of the directory.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("https://{}/dir", self.api.v4())
+        format!(
+            "https://{}/dir",
+            SocketAddr::new(self.at, self.api.number())
+        )
     }
 
     /// Returns the file with the root that the directory's own HTTPS certificate leads to.
@@ -101,9 +110,20 @@ impl Pebble {
     }
 
     /// Returns the CA's DNS.
+    ///
+    /// # Panics
+    ///
+    /// When it was given another one to ask.
     #[must_use]
     pub fn dns(&self) -> &Dns {
-        &self.dns
+        self.dns.as_ref().expect("it has a DNS of its own")
+    }
+
+    /// Counts the validations that failed, as it logged them.
+    #[must_use]
+    pub fn failed_validations(&self) -> usize {
+        let is_failed = |line: &&str| line.contains("set INVALID by completed challenge");
+        self.log().lines().filter(is_failed).count()
     }
 
     /// Writes the root of the certificates it issues into its folder, and returns the file.
@@ -224,7 +244,8 @@ impl Pebble {
 
     fn managed(&self, path: &str, limit: Duration) -> io::Result<fetch::Reply> {
         let root = fs::read_to_string(self.ca_bundle())?;
-        fetch::https(self.management.v4(), &root, &format!("/{path}"), limit)
+        let address = SocketAddr::new(self.at, self.management.number());
+        fetch::https(address, &root, &format!("/{path}"), limit)
     }
 
     #[track_caller]
@@ -307,6 +328,20 @@ impl Settings {
         self
     }
 
+    /// Lets it listen on this address rather than on 127.0.0.1.
+    #[must_use]
+    pub fn at(mut self, address: IpAddr) -> Self {
+        self.at = address;
+        self
+    }
+
+    /// Lets it ask this DNS server, and have none of its own.
+    #[must_use]
+    pub fn asking(mut self, dns: SocketAddr) -> Self {
+        self.dns = Some(dns);
+        self
+    }
+
     /// Starts the CA and its DNS.
     ///
     /// # Panics
@@ -322,15 +357,15 @@ impl Settings {
         // Clients may run as other users, and read the bundle.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
             .expect("the folder is ours");
-        let (api, management, dns) = (
-            Port::free(),
-            Port::free(),
-            Dns::start(&self.program, folder.path()),
-        );
+        let (api, management) = (Port::free(), Port::free());
+        let own = self.dns.is_none();
+        let dns = own.then(|| Dns::start(&self.program, folder.path()));
+        let asked = self.dns.or(dns.as_ref().map(Dns::address));
         let authority = Authority::new("Pebble's own HTTPS");
         fs::write(folder.path().join("bundle.pem"), authority.root())
             .expect("the bundle can be written");
-        let names = ["localhost", "127.0.0.1", "::1"];
+        let at = self.at.to_string();
+        let names = ["localhost", "127.0.0.1", "::1", &at];
         let (certificate, key) = authority
             .issue(
                 &names,
@@ -344,13 +379,14 @@ impl Settings {
         fs::write(&config, self.config(&api, &management, &certificate, &key))
             .expect("the file can be written");
         let child = self
-            .command(&config, dns.address())
+            .command(&config, asked.expect("there is one or the other"))
             .spawn(&log(folder.path()));
         let pebble = Pebble {
             folder,
             api,
             management,
             dns,
+            at: self.at,
             child: Mutex::new(child),
         };
         let mut sick = None;
@@ -401,8 +437,8 @@ impl Settings {
   "certificateValidityPeriod": {life}, "profiles": {{{profiles}}},
   "retryAfter": {{"authz": {retry_after}, "order": {retry_after}}}
 }}}}"#,
-            api = api.v4(),
-            management = management.v4(),
+            api = SocketAddr::new(self.at, api.number()),
+            management = SocketAddr::new(self.at, management.number()),
             certificate = certificate.display(),
             key = key.display(),
             http_port = self.http_port,

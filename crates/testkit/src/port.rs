@@ -31,6 +31,16 @@ impl Port {
             .expect("one of twelve thousand ports is free")
     }
 
+    /// Claims this very port; for a network namespace of one's own, where 80 and 443 are free.
+    ///
+    /// # Panics
+    ///
+    /// When somebody else has it.
+    #[must_use]
+    pub fn exactly(number: u16) -> Self {
+        Self::claim(number).unwrap_or_else(|| panic!("port {number} is taken"))
+    }
+
     /// Returns the port's number.
     #[must_use]
     pub fn number(&self) -> u16 {

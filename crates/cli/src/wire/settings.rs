@@ -1,5 +1,6 @@
 //! What does each adapter need to know of the configuration?
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use renewal::names::Names;
@@ -144,10 +145,24 @@ pub(super) fn preflight(config: &Config) -> doctor::Settings {
         servers: config.dns.servers.clone(),
         http_port,
         https_port: config.nginx.https_port.get(),
-        // Only a private CA knocks elsewhere, and only a private CA needs roots of its own.
-        private_ca: http_port != 80 || config.acme.ca_bundle.is_some(),
+        private_ca: http_port != 80 || needs_roots_nearby(config),
         ..doctor::Settings::default()
     }
+}
+
+/// Says whether the CA is a private one: only such a one needs roots of its own, and one at a public address sees what
+/// the world sees.
+fn needs_roots_nearby(config: &Config) -> bool {
+    let authority = config
+        .acme
+        .directory
+        .0
+        .split('/')
+        .nth(2)
+        .unwrap_or_default();
+    let at = authority.parse::<SocketAddr>().map(|address| address.ip());
+    let public = at.is_ok_and(doctor::is_public);
+    config.acme.ca_bundle.is_some() && !public
 }
 
 /// What the driver needs to know.

@@ -38,6 +38,7 @@ mod bad_input;
 mod firewall;
 mod listing;
 mod lock;
+mod matrix;
 mod panel;
 mod logs;
 mod panel_user;

@@ -40,6 +40,13 @@ pub(crate) fn without_address(
             format!("{name} does not exist in DNS, so no CA can find this host by it."),
             format!("Create an A record for {name} with this host's address, or take the name out of the site."),
         ),
+        Some(Trouble::Bogus(_)) => (
+            Name::DnssecBogus,
+            format!("The DNSSEC signatures of {name} are broken, so no CA believes what DNS says of it."),
+            "Ask whoever runs the domain's DNS to sign it anew; after a change of provider, replace or remove the DS \
+             record at the registrar."
+                .to_owned(),
+        ),
         Some(Trouble::ServerFailure(_)) => (
             Name::DnsServerFailure,
             format!("The DNS servers of {name} answer with an error."),
@@ -371,8 +378,9 @@ fn worst(resolution: &Resolution) -> Option<&Trouble> {
     let rank = |trouble: &&Trouble| match trouble {
         Trouble::Unreachable(_) => 0,
         Trouble::NoSuchName => 1,
-        Trouble::ServerFailure(_) => 2,
-        Trouble::Timeout => 3,
+        Trouble::Bogus(_) => 2,
+        Trouble::ServerFailure(_) => 3,
+        Trouble::Timeout => 4,
     };
     let troubles = [resolution.v4.as_ref().err(), resolution.v6.as_ref().err()];
     troubles.into_iter().flatten().min_by_key(rank)

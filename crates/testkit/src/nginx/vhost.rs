@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::Nginx;
 use super::site::{PLACEHOLDER, Shape, Site, Tls};
-use super::{Nginx, addresses};
 
 /// Returns `nginx.conf`.
 pub(super) fn main(folder: &Path) -> String {
@@ -108,11 +108,11 @@ fn head(site: &Site, nginx: &Nginx) -> String {
         ""
     };
     let mut head = String::new();
-    for address in addresses(&nginx.http) {
+    for address in nginx.http_addresses() {
         writeln!(head, "    listen {address}{default};").expect(WRITES);
     }
     if site.has_tls() {
-        for address in addresses(&nginx.https) {
+        for address in nginx.https_addresses() {
             writeln!(head, "    listen {address} ssl{default};").expect(WRITES);
         }
     }

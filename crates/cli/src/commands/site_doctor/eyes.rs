@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use doctor::addresses::AddressesSeen;
 use doctor::caa::CaaSeen;
 use doctor::clock::ClockSeen;
+use doctor::name_servers::NameServersSeen;
 use doctor::own::Own;
 use doctor::port::PortSeen;
 use doctor::schedule::ScheduleSeen;
@@ -25,7 +26,7 @@ use renewal::name::Name;
 use renewal::plan::Remembered;
 use renewal::policy::{Ca, DeadNames, Http01Mode};
 use renewal::ports::{Host as _, Look, OrderFailure};
-use renewal::retry::Attempts;
+use renewal::retry::{Attempts, Blame};
 use renewal::site::{ChallengeFolder, Pair, Site};
 use tokio::sync::OnceCell;
 
@@ -85,6 +86,7 @@ impl Eyes for HostEyes<'_> {
             )),
             (Check::Vhosts, _) => Observation::Told(self.vhosts()),
             (Check::HttpPort, _) => self.http_port().await,
+            (Check::Firewall, _) => self.firewall().await,
             (Check::Space, _) => self.space().await,
             (Check::Authority, _) => self.authority().await,
             (Check::Clock, _) => self.clock().await,
@@ -92,6 +94,7 @@ impl Eyes for HostEyes<'_> {
             (Check::Vhost, Some(site)) => Observation::Told(site.findings.clone()),
             (Check::Certificate, Some(site)) => self.certificate(site).await,
             (Check::Served, Some(site)) => self.served(site).await,
+            (Check::NameServers, Some(site)) => self.name_servers(site).await,
             (Check::Dns, Some(site)) => Observation::Addresses(self.addresses(site).await),
             (Check::Caa, Some(site)) => self.caa(site).await,
             (Check::DocumentRoot, Some(site)) => self.folders(site).await,
@@ -101,6 +104,7 @@ impl Eyes for HostEyes<'_> {
                 Check::Vhost
                 | Check::Certificate
                 | Check::Served
+                | Check::NameServers
                 | Check::Dns
                 | Check::Caa
                 | Check::DocumentRoot
@@ -152,7 +156,8 @@ impl HostEyes<'_> {
             FindingName::VhostSymlinkBroken,
         ];
         let rest = |finding: &&Finding| !told.contains(&finding.name);
-        self.look.findings.iter().filter(rest).cloned().collect()
+        let found = self.look.findings.iter().filter(rest).cloned();
+        found.chain(self.world.host().unreached()).collect()
     }
 
     fn broken_links(&self) -> impl Iterator<Item = &Finding> {
@@ -185,6 +190,13 @@ impl HostEyes<'_> {
             nginx: program.unwrap_or_default().to_string_lossy().into_owned(),
             listeners: listeners.flatten(),
         })
+    }
+
+    async fn firewall(&self) -> Observation {
+        match self.world.preflight().firewall().await {
+            Ok(seen) => Observation::Firewall((*seen).clone()),
+            Err(why) => Observation::Unknown(why),
+        }
     }
 
     async fn space(&self) -> Observation {
@@ -290,6 +302,13 @@ impl HostEyes<'_> {
         }
     }
 
+    async fn name_servers(&self, site: &Site) -> Observation {
+        let dns = self.world.preflight().dns();
+        let names = doctor::name_servers::observe(dns, &site.wanted).await;
+        let own = self.own.clone();
+        Observation::NameServers(NameServersSeen { own, names })
+    }
+
     async fn caa(&self, site: &Site) -> Observation {
         let authority = self.world.authority();
         let climbed = doctor::caa::observe(self.world.preflight().dns(), &site.wanted);
@@ -341,6 +360,7 @@ impl HostEyes<'_> {
             Rehearsed::WithoutNames(findings) => End::WithoutNames(findings),
             Rehearsed::Failed(findings) => End::Failed(findings),
         };
+        let end = self.for_want_of_nginx(end).await;
         let stumbled = match &end {
             End::Answered { .. } | End::WithoutNames(_) => &[][..],
             End::AfterLine(findings) | End::Failed(findings) => findings,
@@ -352,7 +372,9 @@ impl HostEyes<'_> {
         }
         let leads = self.leads(site).await;
         let (mut rules, mut instead) = (Vec::new(), Vec::new());
+        let mut log = Vec::new();
         if !stumbled.is_empty() {
+            log = self.world.host().said_of_challenges(site).await;
             rules = self.world.host().rules(site);
             instead = self.instead(site, &leads);
         }
@@ -360,10 +382,25 @@ impl HostEyes<'_> {
             own: self.own.clone(),
             leads,
             end,
+            closed: self.world.preflight().closed_to(site.domain()).await,
+            cloud: doctor::cloud::recognise(Path::new(DMI)),
+            ca_met_silence: attempts.and_then(silence),
+            log,
             instead,
             compared,
             rules,
         }))
+    }
+
+    /// Puts an nginx that does not run before what follows from it.
+    async fn for_want_of_nginx(&self, end: End) -> End {
+        match (end, self.running().await) {
+            (End::Failed(mut findings), Err(finding)) => {
+                findings.insert(0, finding.severity(Severity::Fatal));
+                End::Failed(findings)
+            }
+            (end, _) => end,
+        }
     }
 
     fn attempts(&self, site: &Site) -> Option<&Attempts> {
@@ -447,6 +484,16 @@ async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) 
 fn gone() -> Observation {
     Observation::Unknown("it could not be looked at".to_owned())
 }
+
+/// Returns what the CA met at the last attempt, when that was silence.
+fn silence(attempts: &Attempts) -> Option<String> {
+    let cause = attempts.cause.to_lowercase();
+    let silent = cause.contains("timeout") || cause.contains("timed out");
+    (silent && attempts.blame == Blame::Site).then(|| attempts.cause.clone())
+}
+
+/// What the machine says of itself.
+const DMI: &str = "/sys/class/dmi/id";
 
 /// Where the kernel tells.
 const PROC: &str = "/proc";
