@@ -117,6 +117,22 @@ fn the_panels_user_renews_and_can_use_its_database_afterwards() {
     );
 }
 
+/// Renews every site once more, by force.
+#[track_caller]
+fn renew_again(machine: &PanelMachine) {
+    for site in sites() {
+        let file = machine.path(&format!("/etc/nginx/ssl-certificates/{}.crt", site.domain));
+        let first = openssl::sha256(&file);
+        let again = format!(
+            "clpctl site:renew-certificates --force --domain={}",
+            site.domain
+        );
+        let _ = machine.run(&again).expect_ok();
+        assert_ne!(openssl::sha256(&file), first, "{} is renewed", site.domain);
+        whole(machine, site.domain, site.domain);
+    }
+}
+
 #[test]
 fn root_takes_every_site_from_self_signed_to_what_the_panel_shows() {
     let (machine, practice) = machine();
@@ -150,6 +166,8 @@ fn root_takes_every_site_from_self_signed_to_what_the_panel_shows() {
     assert_eq!(machine.database.due(), [""; 0]);
     let rest = machine.run("clpctl site:renew-certificates").expect_ok();
     assert_eq!(practice.orders(), 7, "the panel's own: {rest}");
+    renew_again(&machine);
+    assert_eq!(machine.database.due(), [""; 0]);
     let before = machine
         .run("find /home/clp/htdocs /etc/nginx -type f | xargs stat -c '%n %y %i'")
         .stdout;
@@ -195,6 +213,31 @@ fn a_command_that_is_the_panels_goes_to_it_untouched() {
         ));
         assert_eq!(round.code, Some(2), "{ours}: {}", round.stderr);
     }
+}
+
+#[test]
+fn a_table_of_another_form_is_left_to_the_panels_command_and_the_price_is_said() {
+    let (machine, _practice) = machine();
+    let _ = machine
+        .database
+        .run("ALTER TABLE certificate RENAME COLUMN csr TO request;");
+    let stand_in = "#!/bin/sh\nprintf '%s\\n' \"$@\" > /run/asked\nfor word; do case $word in --privateKey=*) openssl pkey -noout -in \"${word#*=}\" ;; esac; done\n";
+    machine.write("/usr/bin/clpctl", stand_in, 0o755);
+    let run = machine.run("/usr/sbin/clpctl site:renew-certificates --domain=files.test --json");
+    let answer = Answer::read(&run).expect_code(0);
+    assert_eq!(answer.outcome("files.test"), "renewed", "{:#}", answer.json);
+    let price = answer.finding("files.test", "panel-schema-unknown")["detail"].to_string();
+    assert!(
+        price.contains("imported") && price.contains("deleted"),
+        "{price}"
+    );
+    let asked = machine.run("cat /run/asked").stdout;
+    assert!(
+        asked.starts_with("site:install:certificate\n--domainName=files.test\n--privateKey="),
+        "{asked}"
+    );
+    let left = machine.run("ls /var/lib/clpctl/cloudpanel").stdout;
+    assert!(!left.contains("install"), "no key is left: {left}");
 }
 
 #[test]
