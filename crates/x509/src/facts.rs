@@ -85,9 +85,6 @@ fn self_signed(certificate: &X509Certificate<'_>) -> bool {
         }
 }
 
-/// The access method of OCSP (RFC 5280 section 4.2.2.1).
-const OCSP: &str = "1.3.6.1.5.5.7.48.1";
-
 /// A certificate says something that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

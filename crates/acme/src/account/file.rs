@@ -336,7 +336,7 @@ mod tests {
         for name in [dead.as_str(), &alive, ".account.json.old"] {
             File::create(file.folder().join(name)).unwrap();
         }
-        assert_eq!(file.read().unwrap().unwrap().key, "one");
+        assert_eq!(file.read().unwrap().unwrap().key.as_str(), "one");
         let mut left: Vec<_> = fs::read_dir(file.folder())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
