@@ -260,7 +260,7 @@ fn of_zone(served: &NameServed, own: &Own) -> Vec<Finding> {
             .servers
             .iter()
             .filter(|server| kind(server))
-            .map(|server| line(server))
+            .map(line)
             .collect()
     };
     let lame = those(|server| matches!(server.says, Says::Lame(_)));
