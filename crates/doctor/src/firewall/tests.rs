@@ -182,6 +182,17 @@ fn rules_of_nftables() {
         json!([]),
         expect!["warning: nft inet filter input: policy drop, but for some that pass before"],
     );
+}
+
+#[test]
+fn chains_of_nftables_are_followed() {
+    let port = |right| {
+        is(
+            json!({"payload": {"protocol": "tcp", "field": "dport"}}),
+            right,
+        )
+    };
+    let (accept, drop) = (json!({"accept": null}), json!({"drop": null}));
     nft(
         "accept",
         json!([[port(json!(80)), {"jump": {"target": "web"}}]]),

@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use serde_json::Value;
 
 /// One fault of one site.
+#[derive(Clone, Copy)]
 pub(crate) struct Fault {
     /// Its name, which is also the first label of its site.
     pub(crate) name: &'static str,
@@ -23,6 +24,7 @@ pub(crate) struct Fault {
 }
 
 /// How a fault is made; the told fix takes it back.
+#[derive(Clone, Copy)]
 pub(crate) enum Make {
     /// These lines stand in the site's server block.
     Lines(&'static str),

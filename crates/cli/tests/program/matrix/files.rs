@@ -10,6 +10,7 @@ use testkit::lab::HOST;
 use testkit::program::{Program, wait_until};
 use testkit::{lineage, openssl};
 
+use super::fault::Asked::{Issues, Never, Refuses};
 use super::fault::{Asked, Fault, Make};
 use super::world::World;
 use crate::answer::SOON;
@@ -18,7 +19,7 @@ use crate::disk;
 /// How a fault is made, and how it is mended.
 type Both = (fn(&mut World, &str), fn(&mut World, &str));
 
-fn fault(
+const fn fault(
     name: &'static str,
     what: &'static str,
     make: Both,
@@ -38,93 +39,100 @@ fn fault(
     }
 }
 
-pub(crate) fn faults() -> Vec<Fault> {
-    use Asked::{Issues, Never, Refuses};
-    let fails = |finding| ("will-fail", finding);
-    let risks = |finding| ("at-risk", finding);
-    vec![
-        fault(
-            "missing",
-            "the document root is missing",
-            (remove_root, make_root),
-            fails("webroot-missing"),
-            "make it",
-            Never,
-        ),
-        fault(
-            "mode",
-            "the document root is closed to nginx",
-            (|w, d| mode(w, d, "", 0o700), |w, d| mode(w, d, "", 0o755)),
-            fails("challenge-forbidden"),
-            "open it to nginx's user",
-            Refuses,
-        ),
-        fault(
-            "wellknown",
-            "`.well-known` is closed to nginx",
-            (close_well_known, open_well_known),
-            fails("challenge-forbidden"),
-            "open it to nginx's user",
-            Refuses,
-        ),
-        fault(
-            "acl",
-            "an ACL keeps nginx out",
-            (set_acl, clear_acl),
-            fails("challenge-forbidden"),
-            "`setfacl -x`",
-            Refuses,
-        ),
-        fault(
-            "file",
-            "`.well-known` is a file",
-            (put_file, remove_file),
-            fails("webroot-symlink-owner"),
-            "remove the file",
-            Never,
-        ),
-        fault(
-            "linked",
-            "`.well-known` is a link that leads out of the site",
-            (link, unlink),
-            fails("webroot-symlink-owner"),
-            "replace the link by a folder",
-            Never,
-        ),
-        fault(
-            "readable",
-            "the key is readable by all",
-            (open_key, close_key),
-            risks("key-readable-by-others"),
-            "`chmod 600`",
-            Issues,
-        ),
-        fault(
-            "chain",
-            "the chain lacks its intermediate",
-            (shorten, nothing),
-            risks("chain-incomplete"),
-            "renew it",
-            Issues,
-        ),
-        fault(
-            "expired",
-            "the certificate has expired",
-            (expire, nothing),
-            risks("certificate-expired"),
-            "renew it",
-            Issues,
-        ),
-        fault(
-            "stale",
-            "nginx serves an older certificate than the one on disk",
-            (newer, nothing),
-            risks("certificate-not-served"),
-            "reload nginx",
-            Issues,
-        ),
-    ]
+const fn fails(finding: &'static str) -> (&'static str, &'static str) {
+    ("will-fail", finding)
 }
+
+const fn risks(finding: &'static str) -> (&'static str, &'static str) {
+    ("at-risk", finding)
+}
+
+pub(crate) fn faults() -> Vec<Fault> {
+    FAULTS.to_vec()
+}
+
+const FAULTS: &[Fault] = &[
+    fault(
+        "missing",
+        "the document root is missing",
+        (remove_root, make_root),
+        fails("webroot-missing"),
+        "make it",
+        Never,
+    ),
+    fault(
+        "mode",
+        "the document root is closed to nginx",
+        (|w, d| mode(w, d, "", 0o700), |w, d| mode(w, d, "", 0o755)),
+        fails("challenge-forbidden"),
+        "open it to nginx's user",
+        Refuses,
+    ),
+    fault(
+        "wellknown",
+        "`.well-known` is closed to nginx",
+        (close_well_known, open_well_known),
+        fails("challenge-forbidden"),
+        "open it to nginx's user",
+        Refuses,
+    ),
+    fault(
+        "acl",
+        "an ACL keeps nginx out",
+        (set_acl, clear_acl),
+        fails("challenge-forbidden"),
+        "`setfacl -x`",
+        Refuses,
+    ),
+    fault(
+        "file",
+        "`.well-known` is a file",
+        (put_file, remove_file),
+        fails("webroot-symlink-owner"),
+        "remove the file",
+        Never,
+    ),
+    fault(
+        "linked",
+        "`.well-known` is a link that leads out of the site",
+        (link, unlink),
+        fails("webroot-symlink-owner"),
+        "replace the link by a folder",
+        Never,
+    ),
+    fault(
+        "readable",
+        "the key is readable by all",
+        (open_key, close_key),
+        risks("key-readable-by-others"),
+        "`chmod 600`",
+        Issues,
+    ),
+    fault(
+        "chain",
+        "the chain lacks its intermediate",
+        (shorten, nothing),
+        risks("chain-incomplete"),
+        "renew it",
+        Issues,
+    ),
+    fault(
+        "expired",
+        "the certificate has expired",
+        (expire, nothing),
+        risks("certificate-expired"),
+        "renew it",
+        Issues,
+    ),
+    fault(
+        "stale",
+        "nginx serves an older certificate than the one on disk",
+        (newer, nothing),
+        risks("certificate-not-served"),
+        "reload nginx",
+        Issues,
+    ),
+];
 
 fn root(world: &World, domain: &str) -> std::path::PathBuf {
     world.host.nginx.document_root(domain)

@@ -10,11 +10,13 @@ use testkit::lab::net::nft;
 use testkit::lab::{HOST, HOST6};
 use testkit::program::{Program, wait_until};
 
+use self::Renewal::{NotTried, Stopped, Succeeds};
 use super::world::World;
 use crate::answer::SOON;
 use crate::disk;
 
 /// One fault of the host, made on a world with one site, `a.example.net`.
+#[derive(Clone, Copy)]
 pub(crate) struct HostFault {
     /// Its name.
     pub(crate) name: &'static str,
@@ -47,208 +49,209 @@ pub(crate) enum Renewal {
 }
 
 pub(crate) fn of_nginx() -> Vec<HostFault> {
-    use Renewal::{NotTried, Stopped, Succeeds};
-    vec![
-        fault(
-            "installed",
-            "nginx is not where the configuration says",
-            (
-                |w| w.host.set("nginx", "binary", "\"/nowhere/nginx\""),
-                |w| w.host.set("nginx", "binary", "\"/usr/sbin/nginx\""),
-            ),
-            ("will-fail", "nginx-not-installed"),
-            "install it",
-            Stopped,
-        ),
-        fault(
-            "running",
-            "nginx does not run",
-            (|w| w.host.nginx.stop(), launch),
-            ("will-fail", "nginx-not-running"),
-            "start it",
-            Stopped,
-        ),
-        fault(
-            "syntax",
-            "an unknown directive in a vhost",
-            (spoil, unspoil),
-            ("will-fail", "nginx-config-invalid"),
-            "correct the line",
-            NotTried,
-        ),
-        fault(
-            "taken",
-            "another program holds port 80",
-            (take_port, release_port),
-            ("will-fail", "port-80-taken"),
-            "stop it",
-            Stopped,
-        ),
-        fault(
-            "dangling",
-            "a link among the vhosts leads nowhere",
-            (|w| dangle(w, "/nowhere"), unlink),
-            ("will-fail", "vhost-symlink-broken"),
-            "remove the link",
-            Stopped,
-        ),
-        fault(
-            "looping",
-            "a link among the vhosts leads to itself",
-            (|w| dangle(w, "b.conf"), unlink),
-            ("will-fail", "vhost-symlink-broken"),
-            "remove the link",
-            Stopped,
-        ),
-        fault(
-            "unreached",
-            "a vhost that no include reaches",
-            (hide, show),
-            ("at-risk", "vhost-missing"),
-            "name it as the include wants",
-            NotTried,
-        ),
-        fault(
-            "nokey",
-            "the key's file is gone",
-            (|w| away(w, "privkey.pem"), |w| back(w, "privkey.pem")),
-            ("at-risk", "live-links-broken"),
-            "renew it",
-            Succeeds,
-        ),
-        fault(
-            "nocertificate",
-            "the certificate's file is gone",
-            (|w| away(w, "fullchain.pem"), |w| back(w, "fullchain.pem")),
-            ("at-risk", "live-links-broken"),
-            "renew it",
-            Succeeds,
-        ),
-        fault(
-            "otherkey",
-            "the key does not fit the certificate",
-            (other_key, |_| {}),
-            ("at-risk", "key-does-not-fit"),
-            "renew it",
-            Succeeds,
-        ),
-        fault(
-            "only4",
-            "nginx listens on IPv4 alone",
-            (|w| listens(w, "listen [::]"), relisten),
-            ("at-risk", "port-80-no-ipv6"),
-            "`listen [::]:80`",
-            NotTried,
-        ),
-        fault(
-            "only6",
-            "nginx listens on IPv6 alone",
-            (|w| listens(w, "listen 0.0.0.0"), relisten),
-            ("at-risk", "port-80-refused"),
-            "`listen 80`",
-            Succeeds,
-        ),
-    ]
+    OF_NGINX.to_vec()
 }
 
+const OF_NGINX: &[HostFault] = &[
+    fault(
+        "installed",
+        "nginx is not where the configuration says",
+        (
+            |w| w.host.set("nginx", "binary", "\"/nowhere/nginx\""),
+            |w| w.host.set("nginx", "binary", "\"/usr/sbin/nginx\""),
+        ),
+        ("will-fail", "nginx-not-installed"),
+        "install it",
+        Stopped,
+    ),
+    fault(
+        "running",
+        "nginx does not run",
+        (|w| w.host.nginx.stop(), launch),
+        ("will-fail", "nginx-not-running"),
+        "start it",
+        Stopped,
+    ),
+    fault(
+        "syntax",
+        "an unknown directive in a vhost",
+        (spoil, unspoil),
+        ("will-fail", "nginx-config-invalid"),
+        "correct the line",
+        NotTried,
+    ),
+    fault(
+        "taken",
+        "another program holds port 80",
+        (take_port, release_port),
+        ("will-fail", "port-80-taken"),
+        "stop it",
+        Stopped,
+    ),
+    fault(
+        "dangling",
+        "a link among the vhosts leads nowhere",
+        (|w| dangle(w, "/nowhere"), unlink),
+        ("will-fail", "vhost-symlink-broken"),
+        "remove the link",
+        Stopped,
+    ),
+    fault(
+        "looping",
+        "a link among the vhosts leads to itself",
+        (|w| dangle(w, "b.conf"), unlink),
+        ("will-fail", "vhost-symlink-broken"),
+        "remove the link",
+        Stopped,
+    ),
+    fault(
+        "unreached",
+        "a vhost that no include reaches",
+        (hide, show),
+        ("at-risk", "vhost-missing"),
+        "name it as the include wants",
+        NotTried,
+    ),
+    fault(
+        "nokey",
+        "the key's file is gone",
+        (|w| away(w, "privkey.pem"), |w| back(w, "privkey.pem")),
+        ("at-risk", "live-links-broken"),
+        "renew it",
+        Succeeds,
+    ),
+    fault(
+        "nocertificate",
+        "the certificate's file is gone",
+        (|w| away(w, "fullchain.pem"), |w| back(w, "fullchain.pem")),
+        ("at-risk", "live-links-broken"),
+        "renew it",
+        Succeeds,
+    ),
+    fault(
+        "otherkey",
+        "the key does not fit the certificate",
+        (other_key, |_| {}),
+        ("at-risk", "key-does-not-fit"),
+        "renew it",
+        Succeeds,
+    ),
+    fault(
+        "only4",
+        "nginx listens on IPv4 alone",
+        (|w| listens(w, "listen [::]"), relisten),
+        ("at-risk", "port-80-no-ipv6"),
+        "`listen [::]:80`",
+        NotTried,
+    ),
+    fault(
+        "only6",
+        "nginx listens on IPv6 alone",
+        (|w| listens(w, "listen 0.0.0.0"), relisten),
+        ("at-risk", "port-80-refused"),
+        "`listen 80`",
+        Succeeds,
+    ),
+];
+
 pub(crate) fn of_firewall() -> Vec<HostFault> {
-    use Renewal::{NotTried, Stopped};
-    vec![
-        fault(
-            "policy",
-            "nftables drops what no rule lets in",
-            (
-                |w| {
-                    rules(
-                        w,
-                        "policy drop; iif lo accept; ct state established,related accept; meta l4proto { icmp, ipv6-icmp } accept; tcp dport { 22, 443 } accept",
-                    );
-                },
-                open,
-            ),
-            ("will-fail", "firewall-blocks-80"),
-            "a rule for port 80",
-            Stopped,
-        ),
-        fault(
-            "drop",
-            "nftables drops port 80",
-            (|w| rules(w, "iif lo accept; tcp dport 80 drop"), open),
-            ("will-fail", "firewall-blocks-80"),
-            "remove the rule",
-            Stopped,
-        ),
-        fault(
-            "reject",
-            "nftables rejects port 80",
-            (|w| rules(w, "tcp dport 80 reject with tcp reset"), open),
-            ("will-fail", "firewall-blocks-80"),
-            "remove the rule",
-            Stopped,
-        ),
-        fault(
-            "drop6",
-            "nftables drops port 80 by IPv6",
-            (
-                |w| rules(w, "iif lo accept; meta nfproto ipv6 tcp dport 80 drop"),
-                open,
-            ),
-            ("at-risk", "firewall-blocks-80"),
-            "remove the rule",
-            NotTried,
-        ),
-        fault(
-            "countries",
-            "a set of networks is dropped",
-            (
-                |w| rules(w, "ip saddr { 3.0.0.0/8, 18.0.0.0/8 } tcp dport 80 drop"),
-                open,
-            ),
-            ("at-risk", "firewall-blocks-80"),
-            "exempt port 80",
-            Renewal::Succeeds,
-        ),
-        fault(
-            "rate",
-            "new connections are limited",
-            (
-                |w| {
-                    rules(
-                        w,
-                        "iif lo accept; tcp dport 80 ct state new limit rate over 100/second drop",
-                    );
-                },
-                open,
-            ),
-            ("at-risk", "firewall-blocks-80"),
-            "exempt port 80",
-            Renewal::Succeeds,
-        ),
-        fault(
-            "iptables",
-            "iptables drops port 80",
-            (
-                |w| iptables(w, &["-i", "lo", "-j", "ACCEPT"], "DROP"),
-                flush,
-            ),
-            ("will-fail", "firewall-blocks-80"),
-            "`iptables -D`",
-            Stopped,
-        ),
-        fault(
-            "ufw",
-            "chains like ufw's let port 22 in alone",
-            (ufw, flush),
-            ("at-risk", "firewall-blocks-80"),
-            "`ufw allow 80/tcp`",
-            Renewal::Succeeds,
-        ),
-    ]
+    OF_FIREWALL.to_vec()
 }
+
+const OF_FIREWALL: &[HostFault] = &[
+    fault(
+        "policy",
+        "nftables drops what no rule lets in",
+        (
+            |w| {
+                rules(
+                    w,
+                    "policy drop; iif lo accept; ct state established,related accept; meta l4proto { icmp, ipv6-icmp } accept; tcp dport { 22, 443 } accept",
+                );
+            },
+            open,
+        ),
+        ("will-fail", "firewall-blocks-80"),
+        "a rule for port 80",
+        Stopped,
+    ),
+    fault(
+        "drop",
+        "nftables drops port 80",
+        (|w| rules(w, "iif lo accept; tcp dport 80 drop"), open),
+        ("will-fail", "firewall-blocks-80"),
+        "remove the rule",
+        Stopped,
+    ),
+    fault(
+        "reject",
+        "nftables rejects port 80",
+        (|w| rules(w, "tcp dport 80 reject with tcp reset"), open),
+        ("will-fail", "firewall-blocks-80"),
+        "remove the rule",
+        Stopped,
+    ),
+    fault(
+        "drop6",
+        "nftables drops port 80 by IPv6",
+        (
+            |w| rules(w, "iif lo accept; meta nfproto ipv6 tcp dport 80 drop"),
+            open,
+        ),
+        ("at-risk", "firewall-blocks-80"),
+        "remove the rule",
+        NotTried,
+    ),
+    fault(
+        "countries",
+        "a set of networks is dropped",
+        (
+            |w| rules(w, "ip saddr { 3.0.0.0/8, 18.0.0.0/8 } tcp dport 80 drop"),
+            open,
+        ),
+        ("at-risk", "firewall-blocks-80"),
+        "exempt port 80",
+        Succeeds,
+    ),
+    fault(
+        "rate",
+        "new connections are limited",
+        (
+            |w| {
+                rules(
+                    w,
+                    "iif lo accept; tcp dport 80 ct state new limit rate over 100/second drop",
+                );
+            },
+            open,
+        ),
+        ("at-risk", "firewall-blocks-80"),
+        "exempt port 80",
+        Succeeds,
+    ),
+    fault(
+        "iptables",
+        "iptables drops port 80",
+        (
+            |w| iptables(w, &["-i", "lo", "-j", "ACCEPT"], "DROP"),
+            flush,
+        ),
+        ("will-fail", "firewall-blocks-80"),
+        "`iptables -D`",
+        Stopped,
+    ),
+    fault(
+        "ufw",
+        "chains like ufw's let port 22 in alone",
+        (ufw, flush),
+        ("at-risk", "firewall-blocks-80"),
+        "`ufw allow 80/tcp`",
+        Succeeds,
+    ),
+];
 
 /// What is around the host.
 pub(crate) fn of_host() -> Vec<HostFault> {
-    use Renewal::Stopped;
     vec![
         fault(
             "refused",
@@ -288,7 +291,6 @@ pub(crate) fn of_host() -> Vec<HostFault> {
 
 /// In a world of its own, for it has to be waited for.
 pub(crate) fn of_resolver() -> Vec<HostFault> {
-    use Renewal::Stopped;
     vec![fault(
         "resolver",
         "the resolver does not answer",
@@ -304,7 +306,6 @@ pub(crate) fn of_resolver() -> Vec<HostFault> {
 
 /// Likewise.
 pub(crate) fn of_outbound() -> Vec<HostFault> {
-    use Renewal::Stopped;
     vec![fault(
         "outbound",
         "the firewall drops what goes out to the CA",
@@ -325,7 +326,7 @@ pub(crate) fn of_outbound() -> Vec<HostFault> {
 /// How a fault is made, and how it is mended.
 type Both = (fn(&mut World), fn(&mut World));
 
-fn fault(
+const fn fault(
     name: &'static str,
     what: &'static str,
     (make, mend): Both,

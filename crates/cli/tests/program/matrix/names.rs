@@ -1,9 +1,11 @@
 //! Which records keep the CA from this host?
 
+use super::fault::Asked::{Either, Issues, Refuses};
+use super::fault::Make::{Done, Records};
 use super::fault::{Asked, Fault, Make};
 use super::world::World;
 
-fn fault(
+const fn fault(
     name: &'static str,
     what: &'static str,
     make: Make,
@@ -22,149 +24,152 @@ fn fault(
     }
 }
 
-pub(crate) fn faults() -> Vec<Fault> {
-    use Asked::{Either, Issues, Refuses};
-    use Make::{Done, Records};
-    let fails = |finding| ("will-fail", finding);
-    vec![
-        fault(
-            "nxdomain",
-            "the name does not exist",
-            Records(&[]),
-            fails("dns-no-such-name"),
-            "make an A record",
-            Refuses,
-        ),
-        fault(
-            "noaddress",
-            "the name has no address",
-            Records(&["TXT \"x\""]),
-            fails("dns-no-address"),
-            "make an A record",
-            Refuses,
-        ),
-        fault(
-            "moved",
-            "the name leads to another host",
-            Records(&["A 93.184.216.99"]),
-            fails("dns-points-elsewhere"),
-            "correct the A record",
-            Refuses,
-        ),
-        fault(
-            "half",
-            "one of two addresses is another host's",
-            Records(&["A 93.184.215.7", "A 93.184.216.99"]),
-            fails("dns-points-elsewhere"),
-            "remove the second A record",
-            Either,
-        ),
-        fault(
-            "silent",
-            "the name leads to where nobody answers",
-            Records(&["A 93.184.217.1"]),
-            fails("dns-points-elsewhere"),
-            "correct the A record",
-            Refuses,
-        ),
-        fault(
-            "stale6",
-            "the AAAA record is another host's, which answers",
-            Records(&["A 93.184.215.7", "AAAA 2a01:4f8:bb::99"]),
-            fails("ipv6-points-elsewhere"),
-            "correct the AAAA record",
-            Refuses,
-        ),
-        fault(
-            "private",
-            "the name has a private address",
-            Records(&["A 10.9.8.7"]),
-            fails("dns-private-address"),
-            "name the public address",
-            Refuses,
-        ),
-        fault(
-            "loopback",
-            "the name leads to 127.0.0.1",
-            Records(&["A 127.0.0.1"]),
-            fails("dns-private-address"),
-            "name the public address",
-            Refuses,
-        ),
-        fault(
-            "dangling",
-            "a CNAME to a name that does not exist",
-            Records(&["CNAME nothing.example.net."]),
-            fails("dns-no-such-name"),
-            "correct the CNAME record",
-            Refuses,
-        ),
-        fault(
-            "loop",
-            "a CNAME to itself",
-            Records(&["CNAME loop.example.net."]),
-            fails("dns-server-failure"),
-            "correct the CNAME record",
-            Refuses,
-        ),
-        fault(
-            "lame",
-            "a delegation to servers that do not know the zone",
-            Done(lame, undo),
-            fails("dns-server-failure"),
-            "correct the NS records",
-            Refuses,
-        ),
-        fault(
-            "onelame",
-            "one of two name servers does not know the zone",
-            Done(one_lame, undo),
-            ("at-risk", "dns-server-failure"),
-            "correct the NS records",
-            Issues,
-        ),
-        fault(
-            "onedeaf",
-            "one of two name servers does not answer",
-            Done(one_deaf, undo),
-            ("at-risk", "dns-timeout"),
-            "start the name server",
-            Issues,
-        ),
-        fault(
-            "differs",
-            "two name servers say different things",
-            Done(differ, undo),
-            ("at-risk", "dns-points-elsewhere"),
-            "let the secondary fetch the zone",
-            Issues,
-        ),
-        fault(
-            "unsigned",
-            "a DS record, and the zone is not signed",
-            Done(unsigned, undo),
-            fails("dnssec-bogus"),
-            "remove the DS record",
-            Refuses,
-        ),
-        fault(
-            "wrongds",
-            "the DS record is for an older key",
-            Done(wrong_ds, undo),
-            fails("dnssec-bogus"),
-            "replace the DS record",
-            Refuses,
-        ),
-        fault(
-            "deaf",
-            "a delegation to servers that do not answer",
-            Done(deaf, undo),
-            fails("dns-timeout"),
-            "start the name servers",
-            Refuses,
-        ),
-    ]
+const fn fails(finding: &'static str) -> (&'static str, &'static str) {
+    ("will-fail", finding)
 }
+
+pub(crate) fn faults() -> Vec<Fault> {
+    FAULTS.to_vec()
+}
+
+const FAULTS: &[Fault] = &[
+    fault(
+        "nxdomain",
+        "the name does not exist",
+        Records(&[]),
+        fails("dns-no-such-name"),
+        "make an A record",
+        Refuses,
+    ),
+    fault(
+        "noaddress",
+        "the name has no address",
+        Records(&["TXT \"x\""]),
+        fails("dns-no-address"),
+        "make an A record",
+        Refuses,
+    ),
+    fault(
+        "moved",
+        "the name leads to another host",
+        Records(&["A 93.184.216.99"]),
+        fails("dns-points-elsewhere"),
+        "correct the A record",
+        Refuses,
+    ),
+    fault(
+        "half",
+        "one of two addresses is another host's",
+        Records(&["A 93.184.215.7", "A 93.184.216.99"]),
+        fails("dns-points-elsewhere"),
+        "remove the second A record",
+        Either,
+    ),
+    fault(
+        "silent",
+        "the name leads to where nobody answers",
+        Records(&["A 93.184.217.1"]),
+        fails("dns-points-elsewhere"),
+        "correct the A record",
+        Refuses,
+    ),
+    fault(
+        "stale6",
+        "the AAAA record is another host's, which answers",
+        Records(&["A 93.184.215.7", "AAAA 2a01:4f8:bb::99"]),
+        fails("ipv6-points-elsewhere"),
+        "correct the AAAA record",
+        Refuses,
+    ),
+    fault(
+        "private",
+        "the name has a private address",
+        Records(&["A 10.9.8.7"]),
+        fails("dns-private-address"),
+        "name the public address",
+        Refuses,
+    ),
+    fault(
+        "loopback",
+        "the name leads to 127.0.0.1",
+        Records(&["A 127.0.0.1"]),
+        fails("dns-private-address"),
+        "name the public address",
+        Refuses,
+    ),
+    fault(
+        "dangling",
+        "a CNAME to a name that does not exist",
+        Records(&["CNAME nothing.example.net."]),
+        fails("dns-no-such-name"),
+        "correct the CNAME record",
+        Refuses,
+    ),
+    fault(
+        "loop",
+        "a CNAME to itself",
+        Records(&["CNAME loop.example.net."]),
+        fails("dns-server-failure"),
+        "correct the CNAME record",
+        Refuses,
+    ),
+    fault(
+        "lame",
+        "a delegation to servers that do not know the zone",
+        Done(lame, undo),
+        fails("dns-server-failure"),
+        "correct the NS records",
+        Refuses,
+    ),
+    fault(
+        "onelame",
+        "one of two name servers does not know the zone",
+        Done(one_lame, undo),
+        ("at-risk", "dns-server-failure"),
+        "correct the NS records",
+        Issues,
+    ),
+    fault(
+        "onedeaf",
+        "one of two name servers does not answer",
+        Done(one_deaf, undo),
+        ("at-risk", "dns-timeout"),
+        "start the name server",
+        Issues,
+    ),
+    fault(
+        "differs",
+        "two name servers say different things",
+        Done(differ, undo),
+        ("at-risk", "dns-points-elsewhere"),
+        "let the secondary fetch the zone",
+        Issues,
+    ),
+    fault(
+        "unsigned",
+        "a DS record, and the zone is not signed",
+        Done(unsigned, undo),
+        fails("dnssec-bogus"),
+        "remove the DS record",
+        Refuses,
+    ),
+    fault(
+        "wrongds",
+        "the DS record is for an older key",
+        Done(wrong_ds, undo),
+        fails("dnssec-bogus"),
+        "replace the DS record",
+        Refuses,
+    ),
+    fault(
+        "deaf",
+        "a delegation to servers that do not answer",
+        Done(deaf, undo),
+        fails("dns-timeout"),
+        "start the name servers",
+        Refuses,
+    ),
+];
 
 /// The third server knows nothing of the zone.
 fn lame(world: &mut World, domain: &str) {
