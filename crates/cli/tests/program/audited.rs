@@ -65,51 +65,8 @@ fn a_host_that_is_well_gets_the_whole_score_and_nothing_is_changed() {
 
 #[test]
 fn each_risk_is_seen_and_what_is_safe_is_mended() {
-    let host = host_with([(Site::files("a.test"), 80)]);
-    in_http(
-        &host,
-        "    ssl_protocols TLSv1 TLSv1.1 TLSv1.2;\n    ssl_stapling on;\n",
-    );
-    let key = host.archive("a.test").join("privkey1.pem");
-    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    let archive = host.letsencrypt().join("archive");
-    fs::set_permissions(&archive, Permissions::from_mode(0o777)).unwrap();
-    let config = fs::read_to_string(host.nginx.config()).unwrap();
-    fs::write(
-        host.nginx.config(),
-        config.replace("worker_connections 512", "worker_connections 16"),
-    )
-    .unwrap();
-    host.nginx.reload();
-
-    let answer = ask(&host, &["host:audit"]).expect_code(1);
-    assert_eq!(
-        check(&answer, "limits")["finding"]["name"],
-        "worker-connections-low"
-    );
-    assert_eq!(
-        check(&answer, "tls-versions")["finding"]["name"],
-        "tls-too-old"
-    );
-    let detail = check(&answer, "tls-versions")["finding"]["detail"]
-        .as_str()
-        .unwrap();
-    assert!(
-        detail.ends_with("nginx.conf:11: TLSv1, TLSv1.1"),
-        "{detail}"
-    );
-    assert_eq!(
-        check(&answer, "stapling")["finding"]["name"],
-        "stapling-useless"
-    );
-    assert_eq!(
-        check(&answer, "keys")["finding"]["name"],
-        "key-readable-by-others"
-    );
-    assert_eq!(answer.json["verdict"], "at-risk");
-    // 110 points were to be had: 20 for keys are gone, and half of 10 twice and of 5.
-    let score = answer.json["score"].as_u64().unwrap();
-    assert!((60..80).contains(&score), "{score}");
+    let host = endangered();
+    let score = is_seen(&host);
 
     let before = disk::guarded(&host);
     let shown = ask(&host, &["host:audit", "--fix", "--dry-run"]).expect_code(1);
@@ -143,6 +100,8 @@ fn each_risk_is_seen_and_what_is_safe_is_mended() {
         "old visitors are not locked out without a person"
     );
     assert!(fixed.json["score"].as_u64().unwrap() > 90);
+    let archive = host.letsencrypt().join("archive");
+    let key = host.archive("a.test").join("privkey1.pem");
     assert_eq!(key.metadata().unwrap().mode() & 0o7777, 0o600);
     assert_eq!(archive.metadata().unwrap().mode() & 0o7777, 0o755);
     let text = fs::read_to_string(host.nginx.config()).unwrap();
@@ -181,4 +140,59 @@ fn people_read_the_score_first() {
         "{}",
         output.stdout
     );
+}
+
+/// A host of one site with all that an audit looks for.
+fn endangered() -> Host {
+    let host = host_with([(Site::files("a.test"), 80)]);
+    in_http(
+        &host,
+        "    ssl_protocols TLSv1 TLSv1.1 TLSv1.2;\n    ssl_stapling on;\n",
+    );
+    let key = host.archive("a.test").join("privkey1.pem");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    let archive = host.letsencrypt().join("archive");
+    fs::set_permissions(&archive, Permissions::from_mode(0o777)).unwrap();
+    let config = fs::read_to_string(host.nginx.config()).unwrap();
+    fs::write(
+        host.nginx.config(),
+        config.replace("worker_connections 512", "worker_connections 16"),
+    )
+    .unwrap();
+    host.nginx.reload();
+    host
+}
+
+/// Sees all of it, and returns the score.
+#[track_caller]
+fn is_seen(host: &Host) -> u64 {
+    let answer = ask(host, &["host:audit"]).expect_code(1);
+    assert_eq!(
+        check(&answer, "limits")["finding"]["name"],
+        "worker-connections-low"
+    );
+    assert_eq!(
+        check(&answer, "tls-versions")["finding"]["name"],
+        "tls-too-old"
+    );
+    let detail = check(&answer, "tls-versions")["finding"]["detail"]
+        .as_str()
+        .unwrap();
+    assert!(
+        detail.ends_with("nginx.conf:11: TLSv1, TLSv1.1"),
+        "{detail}"
+    );
+    assert_eq!(
+        check(&answer, "stapling")["finding"]["name"],
+        "stapling-useless"
+    );
+    assert_eq!(
+        check(&answer, "keys")["finding"]["name"],
+        "key-readable-by-others"
+    );
+    assert_eq!(answer.json["verdict"], "at-risk");
+    // 110 points were to be had: 20 for keys are gone, and half of 10 twice and of 5.
+    let score = answer.json["score"].as_u64().unwrap();
+    assert!((60..80).contains(&score), "{score}");
+    score
 }

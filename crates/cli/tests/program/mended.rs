@@ -586,12 +586,9 @@ fn without(file: &Path, line: &str) {
 
 /// Returns the names of all findings about the host and its sites.
 fn names(answer: &Answer) -> Vec<String> {
-    let sites = answer.json["sites"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|site| &site["checks"]);
-    let all = sites
+    let sites = answer.json["sites"].as_array().unwrap().iter();
+    let each = sites.map(|site| &site["checks"]);
+    let all = each
         .chain([&answer.json["host"]])
         .flat_map(|checks| checks.as_array().unwrap());
     let names = all.filter_map(|check| check["finding"]["name"].as_str());

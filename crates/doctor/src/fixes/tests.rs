@@ -1,3 +1,5 @@
+//! Which fix follows from one look, as it is recorded?
+
 use expect_test::{Expect, expect};
 use renewal::fix::Remedy;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Is a fix made as it says, and undone whole?
+
 use std::path::Path;
 
 use expect_test::expect;
