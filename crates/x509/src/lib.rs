@@ -11,5 +11,3 @@ pub mod request;
 mod facts;
 mod pem;
 mod signature;
-#[cfg(test)]
-mod stranger;
