@@ -10,6 +10,7 @@ use tracing::Level;
 use tracing::field::{Field, Visit};
 
 use super::redact::{is_secret, redact};
+use crate::output::wrap::is_steering;
 
 /// Gathers the fields of one event.
 #[derive(Debug, Default)]
@@ -76,7 +77,7 @@ impl Visit for Fields {
 
 /// Escapes what would break the line or steer a terminal, and bounds the length.
 fn one_line(value: &str) -> String {
-    if value.len() <= VALUE_BYTES_MAX && !value.chars().any(char::is_control) {
+    if value.len() <= VALUE_BYTES_MAX && !value.contains(is_steering) {
         return value.to_owned();
     }
     let mut line = String::new();
@@ -85,8 +86,8 @@ fn one_line(value: &str) -> String {
             line.push('…');
             break;
         }
-        if character.is_control() {
-            line.extend(character.escape_debug());
+        if is_steering(character) {
+            line.extend(character.escape_default());
         } else {
             line.push(character);
         }

@@ -67,7 +67,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// Control characters, and those that turn the direction of text around (Unicode TR 9).
-fn is_steering(character: char) -> bool {
+pub(crate) fn is_steering(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
