@@ -106,9 +106,11 @@ fn holders_of(proc: &Path, sockets: &[(SocketAddr, u64)]) -> HashMap<u64, (u32, 
             else {
                 continue;
             };
-            holders
-                .entry(inode)
-                .or_insert_with(|| (pid, program(&process.path())));
+            let program = program(&process.path());
+            // A child that was about to become another program has given up what it inherited by now.
+            if std::fs::read_link(file.path()).is_ok_and(|now| now == target) {
+                holders.entry(inode).or_insert((pid, program));
+            }
         }
         if holders.len() == sockets.len() {
             break;

@@ -25,10 +25,11 @@ pub(crate) struct Challenges {
     standalone: standalone::Standalone,
     /// The folders that we made on the way to a token, outermost first, by where they begin. They stay for the
     /// next one.
-    made: Arc<Mutex<Made>>,
+    made: Mutex<HashMap<ChallengeFolder, Made>>,
 }
 
-type Made = HashMap<ChallengeFolder, Vec<&'static str>>;
+/// Locked while a way is made: who comes meanwhile would find folders that nginx may not enter yet.
+type Made = Arc<Mutex<Vec<&'static str>>>;
 
 impl Challenges {
     /// Starts with none.
@@ -36,7 +37,7 @@ impl Challenges {
         Self {
             standalone: standalone::Standalone::new(settings.http01_port),
             settings,
-            made: Arc::default(),
+            made: Mutex::default(),
         }
     }
 
@@ -55,21 +56,24 @@ impl Challenges {
             Way::Webroot => {
                 let folders = folders(site);
                 let (token, answer) = (token.to_owned(), answer.to_owned());
-                let (owner, made) = (self.settings.http01_owner, Arc::clone(&self.made));
+                let owner = self.settings.http01_owner;
+                let made: Vec<Made> = folders.iter().map(|folder| self.made(folder)).collect();
                 blocking(move || {
-                    let write = |folder: &ChallengeFolder| {
-                        let new = webroot::put(folder, owner, &token, &answer)?;
-                        if !new.is_empty() {
-                            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-                            made.entry(folder.clone()).or_default().extend(new);
-                        }
+                    let write = |(folder, made): (&ChallengeFolder, &Made)| {
+                        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                        made.extend(webroot::put(folder, owner, &token, &answer)?);
                         Ok(())
                     };
-                    at_least_one(&folders, write)
+                    at_least_one(folders.iter().zip(&made), write)
                 })
                 .await
             }
         }
+    }
+
+    fn made(&self, folder: &ChallengeFolder) -> Made {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(made.entry(folder.clone()).or_default())
     }
 
     /// Takes an answer away.
@@ -100,7 +104,8 @@ impl Challenges {
         }
         blocking(move || {
             for (folder, made) in &made {
-                webroot::tidy(folder, made);
+                let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                webroot::tidy(folder, &made);
             }
         })
         .await;
@@ -108,9 +113,9 @@ impl Challenges {
 }
 
 /// Writes to every folder; it is enough when one could be written, for only one of them answers.
-fn at_least_one(
-    folders: &[ChallengeFolder],
-    write: impl Fn(&ChallengeFolder) -> Result<(), Finding>,
+fn at_least_one<T>(
+    folders: impl IntoIterator<Item = T>,
+    write: impl Fn(T) -> Result<(), Finding>,
 ) -> Result<(), Finding> {
     let mut failure = None;
     let mut written = 0;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use testca::Endpoint;
 use testkit::host::{Host, Running};
 use testkit::nginx::Site;
 use testkit::openssl;
@@ -19,11 +20,9 @@ const RENEW: [&str; 2] = ["site:renew-certificates", "--domain=a.test"];
 fn slow_run(host: &Host, practice: &Practice) -> Running {
     practice.slow(Duration::from_secs(4));
     let running = clpctl(host).spawn(&RENEW);
-    let waits = || {
-        host.log()
-            .contains("waiting for the CA to look at the challenge")
-    };
-    assert!(wait_until(SOON, waits), "{}", running.stderr());
+    // It is told to look when the order is on record.
+    let asked = || practice.asked(Endpoint::Challenge) > 0;
+    assert!(wait_until(SOON, asked), "{}", running.stderr());
     running
 }
 
