@@ -1,6 +1,7 @@
 //! Is what another client manages taken over without a new order or account, and can it go back?
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -288,7 +289,9 @@ fn acme_shs(host: &mut Host, directory: &str) -> PathBuf {
     let files = host.folder().join("ssl");
     fs::create_dir_all(&files).unwrap();
     disk::put(&files.join("c.pem"), pair.fullchain());
-    disk::put(&files.join("c.key"), &pair.key);
+    let key = files.join("c.key");
+    disk::put(&key, &pair.key);
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let home = host.folder().join(".acme.sh");
     // Its folder leaves out the port.
     let (host_and_port, path) = directory

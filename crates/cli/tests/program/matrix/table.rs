@@ -151,7 +151,7 @@ fn troubleshooting() -> String {
 }
 
 /// What the findings are about.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     (
         "nginx",
         "nginx-not-installed nginx-not-running nginx-config-invalid nginx-reload-failed vhost-symlink-broken vhost-missing \
@@ -181,7 +181,7 @@ const GROUPS: [(&str, &str); 8] = [
     (
         "Files and certificates",
         "webroot-not-writable webroot-missing webroot-symlink-owner disk-full inodes-exhausted file-not-usable \
-         key-readable-by-others key-does-not-fit live-links-broken chain-incomplete certificate-expired \
+         key-readable-by-others key-folder-open key-does-not-fit live-links-broken chain-incomplete certificate-expired \
          certificate-self-signed certificate-ends-soon certificate-rejected",
     ),
     (
@@ -192,6 +192,10 @@ const GROUPS: [(&str, &str); 8] = [
         "The host",
         "clock-wrong service-not-running another-run-holds-the-lock other-client-active panel-unreadable panel-not-written \
          panel-schema-unknown panel-drift panel-cron-missing",
+    ),
+    (
+        "What an audit finds besides",
+        "tls-too-old stapling-useless log-grows disk-slow nginx-test-slow",
     ),
 ];
 
