@@ -188,7 +188,8 @@ mod tests {
                 scope.spawn(move || {
                     let mut log = LogFile::open(path, 0o600, 4_000, 200).unwrap();
                     for number in 0..500 {
-                        log.append(&format!("{writer}-{number}\n")).unwrap();
+                        // Long enough that each fills the file by itself, however they take turns.
+                        log.append(&format!("{writer}-{number:040}\n")).unwrap();
                     }
                 });
             }
