@@ -50,7 +50,7 @@ pub fn company(program: &Path, workers: usize, times: usize) -> Outcome {
         match company {
             Company::Runs(count) => together(stage, *count),
             Company::Service => with_service(stage),
-            Company::Reloads => disturbed(stage, |_| stage.host.nginx.reload()),
+            Company::Reloads => disturbed(stage, |_| stage.host.nginx.tell_to_reload()),
             Company::Edits => disturbed(stage, |round| edit(stage, round)),
         }
         judge::converged(&stage.renew());

@@ -34,7 +34,7 @@ pub fn fails_everywhere(
         };
         run.effects.iter().for_each(|effect| disk.play(effect));
         disk.write(survives);
-        stage.reload();
+        stage.host.nginx.reload();
         let remarks = crash::mended(stage, &run, orders, issued);
         Trial::Struck(effect.kind(), remarks)
     })

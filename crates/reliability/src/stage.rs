@@ -11,7 +11,7 @@
 //! Each worker has a stage of its own and uses it again and again: [`Stage::reset`] puts back the files that the
 //! first moment had, which are kept beside.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use testca::Options;
 use testkit::certificate::{Authority, Days};
 use testkit::host::Host;
 use testkit::nginx::Site;
-use testkit::program::{Program, wait_until};
+use testkit::program::Program;
 
 use crate::calls::Watched;
 use crate::practice::Practice;
@@ -153,34 +153,7 @@ impl Stage {
         for log in ["clpctl.log", "acme.log"] {
             let _ = fs::remove_file(self.host.folder().join(log));
         }
-        self.reload();
-    }
-
-    /// Has nginx take up what is on the disk, and waits until all its workers are new ones.
-    ///
-    /// # Panics
-    ///
-    /// When it does not.
-    pub fn reload(&self) {
-        let before = self.workers();
         self.host.nginx.reload();
-        let taken_up = wait_until(SOON, || {
-            let now = self.workers();
-            !now.is_empty() && now.is_disjoint(&before)
-        });
-        assert!(
-            taken_up,
-            "nginx does not take up its files:\n{}",
-            self.host.nginx.error_log()
-        );
-    }
-
-    /// Asked of the kernel rather than by a handshake, which costs more than all else together.
-    fn workers(&self) -> BTreeSet<String> {
-        let master = self.host.nginx.pid();
-        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
-        let children = children.expect("the kernel lists children (CONFIG_PROC_CHILDREN)");
-        children.split_whitespace().map(str::to_owned).collect()
     }
 
     /// From now on nginx's test refuses the new certificate of `two.test`, until [`Stage::accept`].
@@ -313,9 +286,6 @@ pub const BAD: &str = "bad.test";
 pub const SITES: [&str; 4] = [NEW, TWO, THREE, BAD];
 /// Those that come to have a new certificate.
 pub const GOOD: [&str; 3] = [NEW, TWO, THREE];
-
-/// How long nginx may take for a reload; generous, for busy machines.
-const SOON: Duration = Duration::from_secs(60);
 
 /// How long an undisturbed run may take.
 const LIMIT: Duration = Duration::from_secs(240);

@@ -181,14 +181,49 @@ impl Nginx {
         }
     }
 
+    /// Has nginx take up its configuration, and waits until no worker with the one before takes connections.
+    ///
+    /// For a moment the old workers accept beside the new ones: whoever asks then is answered by either.
+    ///
+    /// # Panics
+    ///
+    /// When nginx does not run, or does not take it up.
+    #[track_caller]
+    pub fn reload(&self) {
+        let before = self.accepting();
+        self.tell_to_reload();
+        let taken_up = program::wait_until(START, || {
+            let now = self.accepting();
+            !now.is_empty() && now.is_disjoint(&before)
+        });
+        assert!(
+            taken_up,
+            "nginx does not take up its configuration:\n{}",
+            self.said()
+        );
+    }
+
     /// Tells the master to read its configuration again. Returns at once, as the signal does.
     ///
     /// # Panics
     ///
     /// When nginx does not run.
     #[track_caller]
-    pub fn reload(&self) {
+    pub fn tell_to_reload(&self) {
         kill_process(pid(self.pid()), Signal::HUP).expect("nginx runs");
+    }
+
+    /// The workers that were not told to end, by their titles.
+    fn accepting(&self) -> BTreeSet<u32> {
+        let master = self.pid();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
+        let children = children.expect("the kernel lists children (CONFIG_PROC_CHILDREN)");
+        let accepts = |child: &u32| {
+            let title = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            title.starts_with("nginx: worker process") && !title.contains("shutting down")
+        };
+        let children = children.split_whitespace().flat_map(str::parse);
+        children.filter(accepts).collect()
     }
 
     /// Runs `nginx -t` on this configuration.

@@ -100,8 +100,7 @@ fn an_added_site_is_served_after_a_reload() {
     nginx.add(Site::files("b.test"));
     assert!(nginx.test().ok());
     nginx.reload();
-    let seen = || get(&nginx, "b.test", "/").body == "this is b.test\n";
-    assert!(program::wait_until(START, seen), "{}", nginx.error_log());
+    assert_eq!(get(&nginx, "b.test", "/").body, "this is b.test\n");
     assert_eq!(nginx.reloads(), 1);
 }
 

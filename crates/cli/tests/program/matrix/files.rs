@@ -7,13 +7,12 @@ use std::path::Path;
 
 use testkit::certificate::{Authority, Days};
 use testkit::lab::HOST;
-use testkit::program::{Program, wait_until};
+use testkit::program::Program;
 use testkit::{lineage, openssl};
 
 use super::fault::Asked::{Issues, Never, Refuses};
 use super::fault::{Asked, Fault, Make};
 use super::world::World;
-use crate::answer::SOON;
 use crate::disk;
 
 /// How a fault is made, and how it is mended.
@@ -239,8 +238,7 @@ fn expire(world: &mut World, domain: &str) {
     world.host.nginx.reload();
     let leaf = openssl::sha256(&world.host.live(domain).join("cert.pem"));
     let address = SocketAddr::new(HOST.parse().unwrap(), 443);
-    let served = || openssl::served(address, domain).as_ref() == Some(&leaf);
-    assert!(wait_until(SOON, served));
+    assert_eq!(openssl::served(address, domain).as_ref(), Some(&leaf));
 }
 
 /// A renewal mends it, with or without a fault.

@@ -217,15 +217,8 @@ fn the_line_goes_in_where_the_admin_allows_it_and_its_loss_to_the_panel_is_notic
         fs::write(&vhost, text).unwrap();
         panel.host.nginx.reload();
         let address = panel.host.nginx.http_addresses()[0];
-        let status = || {
-            fetch::http(address, "bots.test", &format!("{CHALLENGE}x"))
-                .unwrap()
-                .status
-        };
-        assert!(testkit::program::wait_until(
-            crate::answer::SOON,
-            || status() == 301
-        ));
+        let answer = fetch::http(address, "bots.test", &format!("{CHALLENGE}x")).unwrap();
+        assert_eq!(answer.status, 301);
     };
     written_anew(&before);
     for _ in 0..2 {
@@ -305,11 +298,7 @@ fn a_reverse_proxy_serves_our_file_and_hands_all_others_to_its_upstream() {
     )
     .unwrap();
     panel.host.nginx.reload();
-    assert!(testkit::program::wait_until(crate::answer::SOON, || page(
-        &panel,
-        "mail.test",
-        &theirs
-    ) == "200"));
+    assert_eq!(page(&panel, "mail.test", &theirs), "200");
     let again = ["site:renew-certificates", "--domain=mail.test", "--force"];
     let _ = ask(&panel, &again).expect_code(0);
 }
