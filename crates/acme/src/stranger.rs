@@ -103,59 +103,28 @@ fn judge(diagnosis: Diagnosis) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
-    use proptest::prelude::*;
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    use testkit::noise;
 
     use super::read;
 
-    fn seeded(cases: u32) -> TestRunner {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]))
-    }
-
     #[test]
     fn noise_is_read_by_all() {
-        let noise = prop::collection::vec(any::<u8>(), 0..300);
-        seeded(2_000)
-            .run(&noise, |bytes| {
-                read(&bytes);
-                Ok(())
-            })
-            .unwrap();
+        noise::bytes(2_000, 300, read);
     }
 
     #[test]
     fn pieces_of_what_cas_say_are_read_by_all() {
-        let piece = prop::sample::select(PIECES.to_vec());
-        let text = prop::collection::vec(piece, 1..25).prop_map(|pieces| pieces.concat());
-        seeded(6_000)
-            .run(&text, |text| {
-                read(text.as_bytes());
-                Ok(())
-            })
-            .unwrap();
+        noise::pieces(6_000, 25, &PIECES, read);
     }
 
     #[test]
     fn large_replies_take_linear_time() {
-        let size = 256 << 10;
-        for piece in PIECES
-            .iter()
-            .chain(&["[", "{\"a\":", "\\", "\u{202e}", "9", "-", ".", ": "])
-        {
-            let bytes = piece.repeat(size / piece.len()).into_bytes();
-            let begun = Instant::now();
-            read(&bytes);
-            let took = begun.elapsed();
-            // Without optimisation, on a machine at work; what is quadratic takes minutes.
-            assert!(took < Duration::from_secs(10), "{piece}: {took:?}");
-        }
+        // Without optimisation, on a machine at work; what is quadratic takes minutes.
+        let more = ["[", "{\"a\":", "\\", "\u{202e}", "9", "-", ".", ": "];
+        let pieces = PIECES.into_iter().chain(more);
+        noise::repeated(256 << 10, pieces, Duration::from_secs(10), read);
     }
 
     const PIECES: [&str; 34] = [

@@ -43,55 +43,25 @@ pub fn read(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
-    use proptest::prelude::*;
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    use testkit::noise;
 
     use super::read;
 
-    fn seeded(cases: u32) -> TestRunner {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]))
-    }
-
     #[test]
     fn noise_is_read_by_all() {
-        let noise = prop::collection::vec(any::<u8>(), 0..300);
-        seeded(2_000)
-            .run(&noise, |bytes| {
-                read(&bytes);
-                Ok(())
-            })
-            .unwrap();
+        noise::bytes(2_000, 300, read);
     }
 
     #[test]
     fn pieces_of_other_clients_files_are_read_by_all() {
-        let piece = prop::sample::select(PIECES.to_vec());
-        let text = prop::collection::vec(piece, 1..30).prop_map(|pieces| pieces.concat());
-        seeded(4_000)
-            .run(&text, |text| {
-                read(text.as_bytes());
-                Ok(())
-            })
-            .unwrap();
+        noise::pieces(4_000, 30, &PIECES, read);
     }
 
     #[test]
     fn large_files_take_linear_time() {
-        let size = 1 << 20;
-        for piece in PIECES {
-            let bytes = piece.repeat(size / piece.len()).into_bytes();
-            let begun = Instant::now();
-            read(&bytes);
-            let took = begun.elapsed();
-            assert!(took < Duration::from_secs(20), "{piece:?}: {took:?}");
-        }
+        noise::repeated(1 << 20, PIECES, Duration::from_secs(20), read);
     }
 
     const PIECES: [&str; 30] = [

@@ -81,55 +81,28 @@ fn edit(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
-    use proptest::prelude::*;
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    use testkit::noise;
 
     use super::read;
 
-    fn seeded(cases: u32) -> TestRunner {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]))
-    }
-
     #[test]
     fn noise_is_read_by_all() {
-        let noise = prop::collection::vec(any::<u8>(), 0..200);
-        seeded(500)
-            .run(&noise, |bytes| {
-                read(&bytes);
-                Ok(())
-            })
-            .unwrap();
+        noise::bytes(500, 200, read);
     }
 
     #[test]
     fn pieces_of_vhosts_are_read_by_all() {
-        let piece = prop::sample::select(PIECES.to_vec());
-        let text = prop::collection::vec(piece, 1..25).prop_map(|pieces| pieces.concat());
-        seeded(2_000)
-            .run(&text, |text| {
-                read(text.as_bytes());
-                Ok(())
-            })
-            .unwrap();
+        noise::pieces(2_000, 25, &PIECES, read);
+        noise::pieces(700, 20, &LINES, read);
+        noise::pieces(700, 80, &SIGNS, read);
     }
 
     #[test]
     fn large_files_take_linear_time() {
-        for piece in PIECES {
-            let bytes = piece.repeat((1 << 20) / piece.len()).into_bytes();
-            let begun = Instant::now();
-            read(&bytes);
-            let took = begun.elapsed();
-            // Without optimisation, on a machine at work, and read a dozen times.
-            assert!(took < Duration::from_secs(30), "{piece:?}: {took:?}");
-        }
+        // Without optimisation, on a machine at work, and read a dozen times.
+        noise::repeated(1 << 20, PIECES, Duration::from_secs(30), read);
     }
 
     const PIECES: [&str; 34] = [
@@ -167,5 +140,24 @@ mod tests {
         "]]",
         "map $a $b { default 0; }",
         "rewrite ^/(.*)$ /$1 last;",
+    ];
+    /// Where an edit goes in depends on how lines begin and end.
+    const LINES: [&str; 12] = [
+        "server",
+        " {",
+        "{",
+        "\n",
+        "  ",
+        " }",
+        "}\n",
+        "listen 80;",
+        "listen 80;\n",
+        "# c\n",
+        "ssl_certificate a;",
+        "root \"/x y\";",
+    ];
+
+    const SIGNS: [&str; 14] = [
+        "a", "b", " ", ";", "{", "}", "\"", "'", "\\", "$", "#", "\n", "\r", ")",
     ];
 }

@@ -14,6 +14,7 @@
 //! | [`lineage`] | a lineage as certbot leaves it, made in a millisecond |
 //! | [`certificate`] | a practice CA, self-signed certificates, with any dates |
 //! | [`panel`] | CloudPanel's database, and what the panel would do with it |
+//! | [`noise`] | what a stranger might write, for readers |
 //! | [`openssl`] | a second opinion on certificates, keys and what a server serves |
 //!
 //! A test of the program, from end to end:
@@ -48,6 +49,7 @@ pub mod host;
 pub mod lab;
 pub mod lineage;
 pub mod nginx;
+pub mod noise;
 pub mod openssl;
 pub mod panel;
 pub mod pebble;

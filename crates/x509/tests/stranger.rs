@@ -2,12 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail where their helpers do")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rcgen::{CertificateParams, KeyPair};
 use renewal::secret::Secret;
+use testkit::noise;
 
 use x509::bundle::{Bundle, Source};
 use x509::chain::{self, Chain};
@@ -37,15 +36,6 @@ fn in_pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }
 
-fn seeded(cases: u32) -> TestRunner {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[5; 32]))
-}
-
 /// A certificate and its key, in PEM and in DER.
 fn pair() -> (String, String, Vec<u8>) {
     let key = KeyPair::generate().unwrap();
@@ -57,98 +47,52 @@ fn pair() -> (String, String, Vec<u8>) {
 
 #[test]
 fn noise_is_read_by_all() {
-    let noise = prop::collection::vec(any::<u8>(), 0..300);
-    seeded(1_000)
-        .run(&noise, |bytes| {
-            read(&bytes);
-            Ok(())
-        })
-        .unwrap();
+    noise::bytes(1_000, 300, read);
 }
 
 #[test]
 fn bent_certificates_are_read_by_all() {
     let (pem, key, der) = pair();
-    let whole = format!("{pem}junk\n{key}\r\n{pem}").into_bytes();
-    let bend = |text: Vec<u8>| {
-        let length = text.len();
-        prop::collection::vec((0..length, any::<u8>()), 0..6).prop_map(move |bends| {
-            let mut bent = text.clone();
-            for (at, byte) in bends {
-                bent[at] = byte;
-            }
-            bent
-        })
-    };
-    seeded(1_500)
-        .run(&bend(whole), |bytes| {
-            read(&bytes);
-            Ok(())
-        })
-        .unwrap();
+    let whole = format!("{pem}junk\n{key}\r\n{pem}");
+    noise::bent(1_500, whole.as_bytes(), read);
     // Below the PEM: the encoding of the certificate itself, whole again as PEM.
-    seeded(1_500)
-        .run(&bend(der), |bytes| {
-            read(&bytes);
-            read(in_pem(&bytes).as_bytes());
-            Ok(())
-        })
-        .unwrap();
+    noise::bent(1_500, &der, |bytes| {
+        read(bytes);
+        read(in_pem(bytes).as_bytes());
+    });
 }
 
 #[test]
 fn pieces_of_pem_are_read_by_all() {
     let (pem, key, _) = pair();
-    let mut pieces: Vec<String> = [
-        "-----BEGIN CERTIFICATE-----\n",
-        "-----END CERTIFICATE-----\n",
-        "-----BEGIN PRIVATE KEY-----\n",
-        "-----END PRIVATE KEY-----\n",
-        "-----BEGIN ",
-        "-----",
-        "\n",
-        "\r\n",
-        "MAA=\n",
-        "====",
-        "\u{feff}",
-        "Proc-Type: 4,ENCRYPTED\n",
-    ]
-    .map(str::to_owned)
-    .into();
-    pieces.extend(
-        pem.lines()
-            .chain(key.lines())
-            .map(|line| format!("{line}\n")),
-    );
-    let text = prop::collection::vec(prop::sample::select(pieces), 1..25);
-    let text = text.prop_map(|pieces| pieces.concat());
-    seeded(3_000)
-        .run(&text, |text| {
-            read(text.as_bytes());
-            Ok(())
-        })
-        .unwrap();
+    let lines = pem.split_inclusive('\n').chain(key.split_inclusive('\n'));
+    let pieces: Vec<&str> = PIECES.into_iter().chain(lines).collect();
+    noise::pieces(3_000, 25, &pieces, read);
 }
 
 #[test]
 fn large_texts_take_linear_time() {
     let (pem, ..) = pair();
-    for piece in [
-        "-",
-        "\n",
-        "-----BEGIN CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-        "{",
-        "A",
-        &pem,
-    ] {
-        // Past what is taken in at all, and just below it.
-        for size in [1 << 20, 120 << 10] {
-            let text = piece.repeat(size / piece.len());
-            let begun = Instant::now();
-            read(text.as_bytes());
-            let took = begun.elapsed();
-            assert!(took < Duration::from_secs(20), "{piece}: {took:?}");
-        }
+    let begin = "-----BEGIN CERTIFICATE-----\n";
+    let empty = format!("{begin}-----END CERTIFICATE-----\n");
+    let pieces = ["-", "\n", begin, &empty, "{", "A", &pem];
+    // Past what is taken in at all, and just below it.
+    for size in [1 << 20, 120 << 10] {
+        noise::repeated(size, pieces, Duration::from_secs(20), read);
     }
 }
+
+const PIECES: [&str; 12] = [
+    "-----BEGIN CERTIFICATE-----\n",
+    "-----END CERTIFICATE-----\n",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----END PRIVATE KEY-----\n",
+    "-----BEGIN ",
+    "-----",
+    "\n",
+    "\r\n",
+    "MAA=\n",
+    "====",
+    "\u{feff}",
+    "Proc-Type: 4,ENCRYPTED\n",
+];

@@ -9,15 +9,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use testkit::certificate::{Days, self_signed};
 use testkit::fetch;
 use testkit::nginx::Nginx;
+use testkit::noise;
 
 use super::server::{Change, changed};
-use super::tls::{Files, Ports};
 use super::tree::Tree;
 
 /// Files in `testdata/` whose directives Debian's nginx does not know; only their syntax is ours to judge.
@@ -83,18 +80,11 @@ fn words_mean_the_same_to_nginx() {
     .map(str::to_owned)
     .into();
     // No `$`, for nginx would put a value there.
-    let inside = prop::collection::vec(
-        prop::sample::select(vec![
-            "a", " ", "\\", "\\\\", "\\\"", "\\'", "\\t", "\\n", ";", "{", "}", "#", "é",
-        ]),
-        1..8,
-    );
-    let mut runner = seeded(1);
-    for _ in 0..60 {
-        let text = inside.new_tree(&mut runner).unwrap().current().concat();
-        let quoted = format!("\"{text}\"");
-        words.push(quoted);
-    }
+    let inside = [
+        "a", " ", "\\", "\\\\", "\\\"", "\\'", "\\t", "\\n", ";", "{", "}", "#", "é",
+    ];
+    let quoted = noise::samples(60, 1..8, &inside).into_iter();
+    words.extend(quoted.map(|text| format!("\"{text}\"")));
     words.retain(|word| meaning(word).is_some());
     assert!(words.len() > 40);
     let mut nginx = Nginx::prepare([]);
@@ -117,7 +107,7 @@ fn words_mean_the_same_to_nginx() {
 
 #[test]
 fn nginx_finds_the_same_faults_in_noise() {
-    let piece = prop::sample::select(vec![
+    let pieces = [
         "env ",
         "a",
         "b c",
@@ -138,17 +128,11 @@ fn nginx_finds_the_same_faults_in_noise() {
         ")",
         "env g;\n",
         "events { }\n",
-    ]);
-    let noise = prop::collection::vec(piece, 1..14);
-    let mut runner = seeded(2);
+    ];
     let nginx = Nginx::prepare([]);
     let mut compared = 0;
-    for _ in 0..250 {
-        let text = format!(
-            "pid {}/nginx.pid;\n{}",
-            nginx.folder().display(),
-            noise.new_tree(&mut runner).unwrap().current().concat()
-        );
+    for text in noise::samples(250, 1..14, &pieces) {
+        let text = format!("pid {}/nginx.pid;\n{text}", nginx.folder().display());
         fs::write(nginx.config(), &text).unwrap();
         let ours = Tree::parse(text.clone().into_bytes())
             .map_err(|fault| fault.of(nginx.config()).to_string());
@@ -217,70 +201,6 @@ fn the_challenge_line_comes_before_forced_https_deny_and_passwords() {
     );
 }
 
-#[test]
-fn no_bytes_make_it_panic_and_what_was_read_reads_back() {
-    let special = b"ab ;{}\"'\\$#\n\r)\xff".to_vec();
-    let text = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..200),
-        prop::collection::vec(prop::sample::select(special), 0..80),
-    ];
-    let checked = seeded(3).run(&text, |text| {
-        if let Ok(tree) = Tree::parse(text.clone()) {
-            prop_assert_eq!(printed(&tree), &text[..]);
-            for directive in tree.all() {
-                prop_assert!(directive.span().end <= text.len());
-                prop_assert!(directive.arguments().count() < text.len());
-            }
-        }
-        Ok(())
-    });
-    checked.unwrap();
-}
-
-#[test]
-fn an_edited_file_is_still_a_configuration() {
-    let piece = prop::sample::select(vec![
-        "server",
-        " {",
-        "{",
-        "\n",
-        "  ",
-        " }",
-        "}\n",
-        "listen 80;",
-        "listen 80;\n",
-        "# c\n",
-        "ssl_certificate a;",
-        "root \"/x y\";",
-    ]);
-    let text = prop::collection::vec(piece, 1..20)
-        .prop_map(|pieces| format!("server {{{}}}", pieces.concat()));
-    let checked = seeded(4).run(&text, |text| {
-        let files = Files {
-            certificate: Path::new("/c"),
-            key: Path::new("/k"),
-        };
-        let ports = Ports {
-            http: 80,
-            https: 443,
-        };
-        let changes = [
-            Change::Stateless("x"),
-            Change::NotStateless,
-            Change::Point(files),
-            Change::AddTls(ports, files),
-        ];
-        for change in changes {
-            if let Ok(after) = changed(text.clone().into_bytes(), &[(1, change)]) {
-                let again = changed(after.clone(), &[(1, change)]);
-                prop_assert_eq!(again, Ok(after), "a second time changes nothing");
-            }
-        }
-        Ok(())
-    });
-    checked.unwrap();
-}
-
 /// Puts the tokens together again.
 fn printed(tree: &Tree) -> Vec<u8> {
     let starts = tree.tokens().iter().map(|token| token.start as usize);
@@ -299,18 +219,6 @@ fn meaning(word: &str) -> Option<String> {
     let alone = directive.arguments().count() == 1 && tree.directives().count() == 1;
     let text = String::from_utf8(argument).ok()?;
     (alone && !text.is_empty()).then_some(text)
-}
-
-fn seeded(seed: u8) -> TestRunner {
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    TestRunner::new_with_rng(
-        Config {
-            cases: 1500,
-            failure_persistence: None,
-            ..Config::default()
-        },
-        rng,
-    )
 }
 
 fn testdata(kind: &str) -> Vec<(String, Vec<u8>)> {
