@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use renewal::finding::{Finding, FindingName};
 use renewal::ports::HostFailure;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use crate::build::Build;
 use crate::command::{self, CommandError, Output};
@@ -136,11 +137,20 @@ async fn signal(settings: &Settings) -> Result<(), ReloadError> {
         cause,
     };
     // Held before it is looked at, so that the number cannot pass to another process in between.
-    let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone(&file, pid))?;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => Some(process),
+        Err(Errno::SRCH) => return Err(gone(&file, pid)),
+        // Kernels before 5.3, which some containers run on, cannot hold one.
+        Err(_) => None,
+    };
     if !is_master(Path::new("/proc"), pid) {
         return Err(gone(&file, pid));
     }
-    pidfd_send_signal(&process, Signal::HUP).map_err(signalled)
+    match process {
+        Some(process) => pidfd_send_signal(&process, Signal::HUP),
+        None => kill_process(pid, Signal::HUP),
+    }
+    .map_err(signalled)
 }
 
 async fn line(line: &str) -> Result<(), ReloadError> {
