@@ -59,7 +59,7 @@ pub(super) async fn close(rule: &Rule) -> Result<(), FirewallError> {
         for _ in 0..TIMES_MOST {
             match change(rule, &["-D", "INPUT"], timed).await {
                 Ok(()) => {}
-                Err(FirewallError::Refused { .. }) => break,
+                Err(FirewallError::Refused { said, .. }) if !said.contains(LOCKED) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -100,6 +100,9 @@ fn moment(wanted: &Wanted) -> String {
 
 /// Seconds to wait for another iptables.
 const WAIT: &str = "10";
+
+/// How it says that another one was at work all that time.
+const LOCKED: &str = "xtables lock";
 
 const COMMENT: &str = "clpctl-validation";
 
