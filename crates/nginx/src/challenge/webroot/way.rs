@@ -1,8 +1,9 @@
 //! How is a folder reached through folders that somebody else may change meanwhile?
 //!
 //! The way to a document root leads through folders of the site's user, who may put a symbolic link in the place of
-//! any of them at any moment. So the kernel follows none: each part is opened by itself, below the folder that is
-//! open already, and a link is read from the very thing that was opened. What was looked at is what is used.
+//! any of them at any moment. So the kernel follows none: it goes a way without links at once (`openat2`), and on any other
+//! each part is opened by itself, below the folder that is open already, and a link is read from the very thing that was
+//! opened. What was looked at is what is used.
 //!
 //! # Invariants
 //!
@@ -15,7 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat,
+};
 use rustix::io::Errno;
 
 /// What could not be opened, and why.
@@ -34,6 +37,18 @@ pub(super) struct End {
 ///
 /// The part that is missing, is no folder, or is a link of somebody who has no say here.
 pub(super) fn open(path: &Path) -> Result<End, Failure> {
+    let no_link = ResolveFlags::NO_SYMLINKS;
+    // Most ways have none, and the kernel can go them at once. Where it does not, the part at fault is looked for.
+    match openat2(CWD, path, FOLDER, Mode::empty(), no_link) {
+        Ok(folder) => match fstat(&folder) {
+            Ok(facts) => Ok(End { folder, facts }),
+            Err(errno) => Err((path.to_owned(), errno)),
+        },
+        Err(_) => by_parts(path),
+    }
+}
+
+fn by_parts(path: &Path) -> Result<End, Failure> {
     let mut going = Going::from(path)?;
     while let Some(part) = going.ahead.pop() {
         going.step(&part)?;
@@ -145,12 +160,39 @@ impl Going {
 
 /// Opens a folder for what is in it. Reading it needs no right; a home that is mounted on demand gets mounted.
 fn open_folder(above: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(above, name, flags, Mode::empty())
+    openat(above, name, FOLDER, Mode::empty())
 }
+
+const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// As many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
 /// Parts of all links together: a link has 4,095 bytes, and 40 of them would make for a long way.
 const STEPS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::{by_parts, open};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn going_at_once_and_by_parts_lead_to_the_same_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().canonicalize().unwrap().join("a/b");
+        std::fs::create_dir_all(&root).unwrap();
+        symlink("b", root.with_file_name("link")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
+        for way in ["", "../b", "../link", ".", "file", "nothing", "../../a/b"] {
+            let way = root.join(way);
+            let told = [open(&way), by_parts(&way)].map(|end| match end {
+                Ok(end) => Ok((end.facts.st_dev, end.facts.st_ino)),
+                Err(failure) => Err(failure),
+            });
+            assert_eq!(told[0], told[1], "{}", way.display());
+        }
+    }
+}
