@@ -16,7 +16,8 @@ pub fn killed_everywhere(program: &Path, workers: usize, first: usize, step: usi
     let make = || Stage::new(program, |_| {});
     every_point(workers, first, step, make, |stage, point| {
         stage.reset();
-        killed_at(stage, point)
+        let before = Before::of(stage);
+        killed_at(stage, point, before)
     })
 }
 
@@ -29,8 +30,9 @@ pub fn killed_twice(program: &Path, workers: usize, first: usize, step: usize) -
         let make = || Stage::new(program, |_| {});
         let outcome = every_point(workers, first, step, make, |stage, point| {
             stage.reset();
+            let before = Before::of(stage);
             let _ = stage.strike(Blow::Kill(point));
-            killed_at(stage, second)
+            killed_at(stage, second, before)
         });
         let beyond = outcome.tried() == 0 && outcome.losses.is_empty();
         match &mut sum {
@@ -57,43 +59,58 @@ pub fn killed_while_undoing(program: &Path, workers: usize, first: usize, step: 
     every_point(workers, first, step, make, |stage, point| {
         stage.reset();
         stage.accept(false);
-        let (orders, issued) = (stage.practice.orders(), stage.practice.ca.issued());
+        let before = Before::of(stage);
         let run = stage.strike(Blow::Kill(point));
         let Some(effect) = run.struck.clone() else {
             return Trial::Beyond;
         };
         stage.accept(true);
-        let remarks = mended(stage, &run, orders, issued);
+        let remarks = mended(stage, &run, before);
         Trial::Struck(effect.kind(), remarks)
     })
 }
 
 /// Kills one run and sees the next one mend it.
-fn killed_at(stage: &Stage, point: usize) -> Trial {
-    let (orders, issued) = (stage.practice.orders(), stage.practice.ca.issued());
+fn killed_at(stage: &Stage, point: usize, before: Before) -> Trial {
     let run = stage.strike(Blow::Kill(point));
     let Some(effect) = run.struck.clone() else {
         return Trial::Beyond;
     };
-    let remarks = mended(stage, &run, orders, issued);
+    let remarks = mended(stage, &run, before);
     Trial::Struck(effect.kind(), remarks)
 }
 
+/// What the CA had done before the first run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    orders: u64,
+    issued: usize,
+}
+
+impl Before {
+    pub(crate) fn of(stage: &Stage) -> Self {
+        Self {
+            orders: stage.practice.orders(),
+            issued: stage.practice.ca.issued(),
+        }
+    }
+}
+
 /// Judges what a killed run left, and what the next ones make of it.
-pub(crate) fn mended(stage: &Stage, run: &Traced, orders: u64, issued: usize) -> Vec<&'static str> {
+pub(crate) fn mended(stage: &Stage, run: &Traced, before: Before) -> Vec<&'static str> {
     let left = judge::at_any_moment(stage);
-    let placed = stage.practice.orders() - orders;
+    let placed = stage.practice.orders() - before.orders;
     let said = stage.renew();
     judge::converged(&said);
     let mut remarks = judge::at_the_end(stage);
-    let more = stage.practice.orders() - orders - placed;
+    let more = stage.practice.orders() - before.orders - placed;
     assert!(
         more <= left.orders.allowed() as u64,
         "{more} more orders, though {:?} were on record; killed before: {:?}",
         left.orders,
         run.struck
     );
-    let issued = stage.practice.ca.issued() - issued;
+    let issued = stage.practice.ca.issued() - before.issued;
     assert_eq!(issued, GOOD.len(), "certificates issued");
     judge::nothing_more_happens(stage);
     if placed + more > SITES.len() as u64 {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::crash;
+use crate::crash::{self, Before};
 use crate::crew::{Outcome, Trial, each_of};
 use crate::disk::{Disk, Survives};
 use crate::effect::Kind;
@@ -27,7 +27,7 @@ pub fn fails_everywhere(
     each_of(workers, &points, name, make, |stage, point| {
         stage.reset();
         let mut disk = Disk::read(stage.folders());
-        let (orders, issued) = (stage.practice.orders(), stage.practice.ca.issued());
+        let before = Before::of(stage);
         let run = stage.strike(Blow::Kill(*point));
         let Some(effect) = run.struck.clone() else {
             return Trial::Beyond;
@@ -35,7 +35,7 @@ pub fn fails_everywhere(
         run.effects.iter().for_each(|effect| disk.play(effect));
         disk.write(survives);
         stage.host.nginx.reload();
-        let remarks = crash::mended(stage, &run, orders, issued);
+        let remarks = crash::mended(stage, &run, before);
         Trial::Struck(effect.kind(), remarks)
     })
 }
