@@ -22,6 +22,8 @@ pub(crate) fn inventory(settings: &Settings, known: &Known) -> Inventory {
     });
     match read {
         Ok(record) => Inventory::Known(record),
+        // Only the folder of its program tells a panel that lost its database from none.
+        Err(Trouble::Missing(_)) if settings.app().is_dir() => Inventory::Unknown(lost(path)),
         Err(Trouble::Missing(_)) => Inventory::Absent,
         Err(Trouble::Form(what)) => Inventory::Unknown(unknown(path, &what)),
         Err(trouble) => Inventory::Unreadable {
@@ -154,6 +156,16 @@ fn unknown(path: &Path, what: &str) -> Finding {
     )
     .detail(format!("{}: {what}", path.display()))
     .fix("Look for a newer clpctl. Until then CloudPanel does not learn of what clpctl renews, and may overwrite it.")
+}
+
+fn lost(path: &Path) -> Finding {
+    Finding::new(
+        FindingName::PanelUnreadable,
+        "CloudPanel is installed here and its database is not there, so this host is treated as one without CloudPanel.",
+    )
+    .severity(Severity::Warning)
+    .detail(format!("{} is missing", path.display()))
+    .fix("Bring it back from a backup: CloudPanel's are in /home/clp/backups, clpctl's in cloudpanel/ in its state folder. If it is elsewhere, host.cloudpanel_database says where.")
 }
 
 fn half_known(path: &Path, what: &str) -> Finding {

@@ -53,12 +53,18 @@ impl Settings {
         self.nginx.join("sites-enabled")
     }
 
+    /// Returns the folder of the panel's program.
+    #[must_use]
+    pub fn app(&self) -> PathBuf {
+        let app = self.database.ancestors().nth(APP_ABOVE_DATABASE);
+        app.unwrap_or(Path::new("/home/clp/htdocs/app"))
+            .join("files")
+    }
+
     /// Returns the document root of the panel itself, where challenges for its own domain are answered.
     #[must_use]
     pub fn own_root(&self) -> PathBuf {
-        let app = self.database.ancestors().nth(APP_ABOVE_DATABASE);
-        app.unwrap_or(Path::new("/home/clp/htdocs/app"))
-            .join("files/public")
+        self.app().join("public")
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +42,9 @@ use crate::served::{Looker, Target};
 use crate::settings::Settings;
 use crate::together::Together;
 use crate::workers::OldWorkers;
-use crate::{complaints, error_logs, keys, look, projection, reload, sites, switches, test};
+use crate::{
+    complaints, error_logs, keys, look, projection, reload, sites, switches, test, workers,
+};
 
 pub use self::mending::Made;
 
@@ -491,6 +494,23 @@ impl Host for NginxHost {
         seen
     }
 
+    async fn changed_since_reload(&self, files: &[&Path], now: Timestamp) -> Vec<bool> {
+        let master = reload::master(&self.settings).await;
+        let age = master
+            .ok()
+            .and_then(|master| workers::age(Path::new("/proc"), master));
+        // The kernel's time of a change is some milliseconds coarse.
+        let since = age.and_then(|age| now.checked_sub(age + COARSE).ok());
+        let is_younger = |file: &&Path| {
+            // Not the time of the last write, which whoever brings a copy back may have kept.
+            let facts = file.metadata().ok()?;
+            let changed = Timestamp::new(facts.ctime(), facts.ctime_nsec().try_into().ok()?);
+            Some(changed.ok()? > since?)
+        };
+        let younger = files.iter().map(|file| is_younger(file).unwrap_or(false));
+        younger.collect()
+    }
+
     async fn present(
         &self,
         site: &Site,
@@ -549,6 +569,9 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 /// nginx 1.22 takes 18 s to take up 10,000 virtual hosts.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Files get the kernel's time of its last tick, at most 10 ms ago, and processes are as coarse.
+const COARSE: Duration = Duration::from_millis(100);
 
 /// What an edit changes, for people.
 const CERTIFICATE_LINES: &str = "the lines that name its certificate";

@@ -50,14 +50,38 @@ impl OldWorkers {
     }
 }
 
+/// Returns how long ago nginx took up its configuration last; `None` where that cannot be seen.
+///
+/// A reload starts new workers, and one that is refused leaves the old ones. A worker that died is replaced by one that
+/// knows no more than the others, so the oldest counts.
+pub(crate) fn age(proc: &Path, master: Pid) -> Option<Duration> {
+    let uptime = fs::read_to_string(proc.join("uptime")).ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let workers = accepting(proc, master).into_iter();
+    let starts = workers.filter_map(|worker| stat(proc, worker, STARTED)?.parse::<u32>().ok());
+    let oldest = f64::from(starts.min()?) / TICKS_PER_SECOND;
+    Duration::try_from_secs_f64(uptime - oldest).ok()
+}
+
 /// Lists the master's workers that take connections.
 fn accepting(proc: &Path, master: Pid) -> Vec<u32> {
+    let mut workers = children(proc, master);
+    workers.retain(|process| accepts(proc, *process));
+    workers
+}
+
+/// Lists the processes that the master started.
+fn children(proc: &Path, master: Pid) -> Vec<u32> {
     let master = master.as_raw_nonzero().get().to_string();
+    // Not every kernel lists them (CONFIG_PROC_CHILDREN).
+    let listed = fs::read_to_string(proc.join(format!("{master}/task/{master}/children")));
+    if let Ok(listed) = listed {
+        return listed.split_whitespace().flat_map(str::parse).collect();
+    }
     let entries = fs::read_dir(proc).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|process| parent(proc, *process).as_deref() == Some(&master))
-        .filter(|process| accepts(proc, *process))
+        .filter(|process| stat(proc, *process, PARENT).as_deref() == Some(&master))
         .collect()
 }
 
@@ -67,13 +91,22 @@ fn accepts(proc: &Path, process: u32) -> bool {
     title.starts_with(WORKER) && !title.starts_with(ENDING_WORKER)
 }
 
-/// Returns the number of the process's parent (proc(5), the fourth field of `stat`).
-fn parent(proc: &Path, process: u32) -> Option<String> {
+/// Returns a field of the process's `stat` (proc(5)), counted from the third.
+fn stat(proc: &Path, process: u32, field: usize) -> Option<String> {
     let stat = fs::read_to_string(proc.join(format!("{process}/stat"))).ok()?;
     // The second field is a name in parentheses, which may hold anything.
     let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(1).map(str::to_owned)
+    rest.split(' ').nth(field).map(str::to_owned)
 }
+
+/// The fourth field: the number of the parent.
+const PARENT: usize = 1;
+
+/// The 22nd field: when it was started, in ticks since the machine was.
+const STARTED: usize = 19;
+
+/// What the kernel counts in for programs, on every architecture that has a package of ours.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What workers call themselves.
 const WORKER: &[u8] = b"nginx: worker process";
@@ -135,5 +168,34 @@ mod tests {
         let reloaded = OldWorkers::default();
         reloaded.reload_begins(None);
         reloaded.gone(Duration::from_secs(60)).await;
+    }
+
+    #[test]
+    fn the_oldest_worker_that_takes_connections_tells_how_old_it_is() {
+        let proc = tempfile::tempdir().unwrap();
+        let master = Pid::from_raw(7).unwrap();
+        put(&proc.path().join("uptime"), "1000.50 3.00\n");
+        for (number, title, started) in [
+            (8, "nginx: worker process is shutting down", 100),
+            (9, "nginx: worker process", 90_000),
+            (10, "nginx: worker process", 99_000),
+            (11, "nginx: cache manager process", 200),
+        ] {
+            let folder = proc.path().join(number.to_string());
+            fs::create_dir(&folder).unwrap();
+            put(&folder.join("cmdline"), &format!("{title}\0"));
+            let stat = format!("{number} (a ) b) S 7{} {started} 1", " 0".repeat(17));
+            put(&folder.join("stat"), &stat);
+        }
+        let expected = Some(Duration::from_millis(100_500));
+        assert_eq!(age(proc.path(), master), expected);
+        // Where the kernel lists children, nobody else is looked at.
+        let task = proc.path().join("7/task/7");
+        fs::create_dir_all(&task).unwrap();
+        put(&task.join("children"), "10 11 ");
+        let expected = Some(Duration::from_millis(10_500));
+        assert_eq!(age(proc.path(), master), expected);
+        put(&task.join("children"), "");
+        assert_eq!(age(proc.path(), master), None);
     }
 }

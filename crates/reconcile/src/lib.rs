@@ -25,6 +25,7 @@ mod tally;
 mod turns;
 mod telling;
 mod unheard;
+mod unserved;
 
 #[cfg(test)]
 mod fakes;

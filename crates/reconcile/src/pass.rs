@@ -28,6 +28,7 @@ use crate::recording;
 use crate::recovering;
 use crate::tally;
 use crate::telling::{self, Times};
+use crate::unserved;
 use crate::world::{Stop, World};
 
 use self::work::{Due, Work};
@@ -109,6 +110,8 @@ pub async fn run<W: World>(
         seen.ask_for_windows(&**world, &wish, &mut remembered)
             .await?;
     }
+    seen.ask_what_is_served(&**world, &wish, without_nginx)
+        .await;
     let known = std::mem::take(&mut seen.known);
     let now = world.clock().now();
     let question = (seen.sites.iter()).map(|site| (&**site, remembered.get(site.domain())));
@@ -236,6 +239,21 @@ impl Seen {
         let name = finding.name;
         self.found(finding);
         Some(name)
+    }
+
+    /// Says of which sites nginx did not take up what the panel wrote; nothing while there is no nginx.
+    async fn ask_what_is_served<W: World>(
+        &mut self,
+        world: &W,
+        wish: &Wish,
+        without_nginx: Option<FindingName>,
+    ) {
+        if without_nginx.is_some() {
+            return;
+        }
+        for (place, finding) in unserved::find(world, &self.sites, wish).await {
+            Arc::make_mut(&mut self.sites[place]).findings.push(finding);
+        }
     }
 
     /// Takes in a finding about the host. That nginx is missing or dead is said once.

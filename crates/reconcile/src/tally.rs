@@ -84,6 +84,7 @@ pub(crate) fn served(report: &mut SiteReport, first: bool, staged: &Staged, serv
                 | FindingName::KeyDoesNotFit
                 | FindingName::FileNotUsable
                 | FindingName::PanelDrift
+                | FindingName::CertificateNotServed
         )
     });
 }

@@ -206,6 +206,23 @@ impl PanelDatabase {
         due.lines().map(str::to_owned).collect()
     }
 
+    /// Renews a site's certificate in the record, as the panel's own run does: in its active row.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such site, or the certificate cannot be read.
+    #[track_caller]
+    pub fn renew(&self, domain: &str, pair: &Pair) {
+        let end = openssl::end(&pair.leaf);
+        let [domain, end] = [domain, &end].map(quoted);
+        let [key, leaf, chain] = [&pair.key, &pair.leaf, &pair.chain].map(|text| quoted(text));
+        let _ = self.run(&format!(
+            "UPDATE certificate SET certificate = {leaf}, certificate_chain = {chain}, private_key = {key},
+                 expires_at = {end}, updated_at = datetime('now')
+             WHERE id = (SELECT certificate_id FROM site WHERE domain_name = {domain});"
+        ));
+    }
+
     /// Writes the files of a site as the panel does whenever it writes the vhost: from the active row, key first.
     ///
     /// # Panics

@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::practice::Practice;
 
 mod bad;
+mod beside;
 mod challenge;
 mod crashes;
 mod drift;
@@ -19,6 +20,7 @@ mod imports;
 mod machine;
 mod names;
 mod notices;
+mod revoked;
 
 /// Runs the program with `--json` and reads what it answers.
 #[track_caller]

@@ -247,6 +247,19 @@ async fn without_a_database_there_is_no_panel_and_one_of_another_form_is_not_kno
         .inventory(&Known::new())
         .await;
     assert!(matches!(missing, Inventory::Absent));
+    // The panel's program without its database is said.
+    let home = tempfile::tempdir().unwrap();
+    let database = home.path().join("clp/htdocs/app/data/db.sq3");
+    std::fs::create_dir_all(home.path().join("clp/htdocs/app/files")).unwrap();
+    let settings = Settings {
+        database,
+        ..machine.settings()
+    };
+    let lost = CloudPanel::new(Some(settings));
+    let Inventory::Unknown(finding) = lost.inventory(&Known::new()).await else {
+        panic!("it says nothing");
+    };
+    assert!(finding.detail.ends_with("db.sq3 is missing"), "{finding:?}");
     let _ = machine
         .database
         .run("ALTER TABLE site RENAME COLUMN user TO owner;");

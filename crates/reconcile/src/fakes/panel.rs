@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) held: bool,
     /// The process by which it obtains certificates itself.
     pub(crate) at_work: Option<String>,
+    /// How often that is not seen yet.
+    pub(crate) at_work_after: u32,
     /// How often it was written.
     pub(crate) writes: u32,
     /// The notices, newest last.
@@ -125,7 +127,14 @@ impl Panel for FakePanel {
     }
 
     async fn at_work(&self) -> Option<String> {
-        lock(&self.state).at_work.clone()
+        let mut state = lock(&self.state);
+        match state.at_work_after.checked_sub(1) {
+            Some(left) => {
+                state.at_work_after = left;
+                None
+            }
+            None => state.at_work.clone(),
+        }
     }
 
     async fn notify(&self, notices: Vec<Notice>, _now: Timestamp) -> Result<(), HostFailure> {

@@ -23,6 +23,7 @@ use crate::turns::Turns;
 use crate::unheard::{complaints, with_complaints};
 use crate::world::{Ending, Stop, World};
 
+use self::beside_panel::PanelWatch;
 use self::gate::Gate;
 use self::lines::{Lines, Need};
 use self::task::{Progress, Task};
@@ -56,6 +57,7 @@ pub(super) struct Work<W: World> {
     desks: Arc<Semaphore>,
     orders: Arc<Semaphore>,
     turns: Arc<Turns>,
+    panel: Arc<PanelWatch>,
     tasks: JoinSet<(Due, Progress)>,
     /// Which site each task is about, for the one that dies.
     running: HashMap<tokio::task::Id, usize>,
@@ -94,6 +96,7 @@ impl<W: World> Work<W> {
             desks: Arc::new(Semaphore::new((jobs * DESKS_PER_ORDER).max(DESKS_MIN))),
             orders: Arc::new(Semaphore::new(jobs)),
             turns: Arc::new(turns),
+            panel: Arc::default(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
             lines: Lines::default(),
@@ -182,6 +185,7 @@ impl<W: World> Work<W> {
             desks: Arc::clone(&self.desks),
             orders: Arc::clone(&self.orders),
             turns: Arc::clone(&self.turns),
+            panel: Arc::clone(&self.panel),
             nginx_runs: self.without_nginx.is_none(),
         };
         let index = due.index;
@@ -266,6 +270,10 @@ impl<W: World> Work<W> {
             }
             Progress::Failed(failure) => self.failed(&due, failure, reports),
             Progress::Stopped => self.interrupted(due.index, reports),
+            Progress::BesidePanel(at_work) => {
+                let now = self.world.clock().now();
+                beside_panel::postpone(&mut reports[due.index], &at_work, now);
+            }
         }
     }
 

@@ -67,6 +67,24 @@ impl<'a> PanelSite<'a> {
         names.extend(self.aliases);
         names
     }
+
+    /// Returns its document root, below its user's `htdocs/`.
+    pub(super) fn root(&self) -> String {
+        let root = Path::new(self.domain).join(self.below);
+        let root = root.to_str().expect("domains are plain");
+        root.trim_end_matches('/').to_owned()
+    }
+
+    /// Returns the statements that make its entry, with this certificate of this type as the active one.
+    pub(super) fn entry(&self, user: &str, kind: u8, pair: &Pair) -> String {
+        let entry = Entry {
+            domain: self.domain,
+            kind: self.shape.kind(),
+            user,
+            root: &self.root(),
+        };
+        super::statements(&entry, kind, pair, &openssl::end(&pair.leaf))
+    }
 }
 
 impl PanelHost {
@@ -149,18 +167,7 @@ impl PanelHost {
     /// Writes a site's files; returns the statements that make its entry.
     fn write(&mut self, site: &PanelSite<'_>, kind: u8, pair: &Pair) -> String {
         let user = format!("user{}", self.users.len() + 1);
-        let root = Path::new(site.domain).join(site.below);
-        let root = root
-            .to_str()
-            .expect("domains are plain")
-            .trim_end_matches('/');
-        let entry = Entry {
-            domain: site.domain,
-            kind: site.shape.kind(),
-            user: &user,
-            root,
-        };
-        let entry = super::statements(&entry, kind, pair, &openssl::end(&pair.leaf));
+        let (root, entry) = (site.root(), site.entry(&user, kind, pair));
         let (_, key) = pair.write(&self.host.nginx.certificates(), site.domain);
         // As the panel leaves it; nobody but root gets as far as its folder.
         fs::set_permissions(key, fs::Permissions::from_mode(0o644)).expect("the file is ours");

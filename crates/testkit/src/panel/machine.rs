@@ -21,7 +21,7 @@ use crate::program::{self, Output, Program};
 
 use super::host::PanelSite;
 use super::vhost::{self, Parts};
-use super::{Entry, PanelDatabase, SCHEMA};
+use super::{PanelDatabase, SCHEMA};
 
 /// A machine with CloudPanel.
 #[derive(Debug)]
@@ -126,19 +126,8 @@ impl PanelMachine {
         };
         self.users += 1;
         let user = format!("site{}", self.users);
-        let below = Path::new(site.domain).join(site.below);
-        let below = below
-            .to_str()
-            .expect("domains are plain")
-            .trim_end_matches('/');
-        let entry = Entry {
-            domain: site.domain,
-            kind: site.shape.kind(),
-            user: &user,
-            root: below,
-        };
-        let statements = super::statements(&entry, kind, pair, &openssl::end(&pair.leaf));
-        let _ = self.database.run(&statements);
+        let _ = self.database.run(&site.entry(&user, kind, pair));
+        let below = site.root();
         let root = format!("/home/{user}/htdocs/{below}");
         let port = u16::try_from(self.users).expect("few");
         let _ = self.run(&format!("useradd --create-home {user} && su -s /bin/sh -c 'mkdir -p {root} && echo page > {root}/index.html' {user}")).expect_ok();

@@ -14,6 +14,13 @@ fn renewed() -> (PanelHost, Practice) {
     (panel, practice)
 }
 
+/// Renews a site as the panel does, but for the reload.
+fn write_as_the_panel(panel: &PanelHost, pair: &testkit::certificate::Pair) {
+    panel.database.renew("a.test", pair);
+    let certificates = panel.host.nginx.certificates();
+    panel.database.project("a.test", &certificates);
+}
+
 /// Says what is found before a run; the run must then bring all together without another order.
 #[track_caller]
 fn heals(panel: &PanelHost, practice: &Practice, found: &str) {
@@ -66,17 +73,7 @@ fn a_record_that_is_behind_broken_or_misdated_is_written() {
 fn files_that_the_panel_brought_back_are_replaced_by_what_we_have() {
     let (panel, practice) = renewed();
     let old = Authority::new("Older").issue(&["a.test"], Days::left(5));
-    let _ = panel.database.run(&format!(
-        "UPDATE certificate SET certificate = '{}', certificate_chain = '{}', private_key = '{}',
-             expires_at = '{}'",
-        old.leaf,
-        old.chain,
-        old.key,
-        openssl::end(&old.leaf)
-    ));
-    panel
-        .database
-        .project("a.test", &panel.host.nginx.certificates());
+    write_as_the_panel(&panel, &old);
     heals(&panel, &practice, "");
 }
 
@@ -89,14 +86,7 @@ fn what_the_panel_renewed_by_itself_is_kept_and_deployed_where_it_did_not_come_t
     let roots = fs::read_to_string(&bundle).unwrap() + theirs.root();
     fs::write(&bundle, roots).unwrap();
     let pair = theirs.issue(&["a.test"], Days::left(400));
-    let _ = panel.database.run(&format!(
-        "UPDATE certificate SET certificate = '{}', certificate_chain = '{}', private_key = '{}',
-             expires_at = '{}'",
-        pair.leaf,
-        pair.chain,
-        pair.key,
-        openssl::end(&pair.leaf)
-    ));
+    panel.database.renew("a.test", &pair);
     heals(&panel, &practice, "has a better certificate");
     let scratch = tempfile::tempdir().unwrap();
     let (file, _) = pair.write(scratch.path(), "theirs");
@@ -153,4 +143,64 @@ fn owner_and_mode_of_the_files_stay_and_nothing_lies_beside_them() {
         (64_500, 64_501, 0o640)
     );
     assert_eq!(names(), before);
+}
+
+#[test]
+fn what_the_panel_wrote_and_nginx_did_not_take_up_is_said_by_a_run_with_nothing_due() {
+    let (panel, practice) = renewed();
+    let theirs = Authority::new("Theirs").issue(&["a.test"], Days::left(400));
+    write_as_the_panel(&panel, &theirs);
+    let files = panel.host.nginx.certificates();
+    // As a copy that was brought back with its times.
+    let old = testkit::program::Program::new("touch")
+        .args(["-d", "2020-01-01"])
+        .args([files.join("a.test.crt"), files.join("a.test.key")]);
+    let _ = old.run().expect_ok();
+    let reloads = panel.host.nginx.reloads();
+    for words in [
+        &["site:renew-certificates"][..],
+        &["site:renew-certificates", "--dry-run"],
+    ] {
+        let answer = ask(&panel, words).expect_code(1);
+        assert_eq!(answer.outcome("a.test"), "not-due", "{:#}", answer.json);
+        let finding = answer.finding("a.test", "certificate-not-served");
+        let detail = finding["detail"].as_str().unwrap();
+        let file = openssl::sha256(&files.join("a.test.crt"));
+        assert!(
+            detail.ends_with(&format!("a.test.crt holds {file}")),
+            "{detail}"
+        );
+    }
+    assert_eq!(
+        (panel.host.nginx.reloads(), practice.orders()),
+        (reloads, 1)
+    );
+    panel.host.nginx.reload();
+    let well = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_eq!(well.site("a.test")["findings"], json!([]));
+}
+
+#[test]
+fn files_that_are_gone_or_broken_come_back_from_what_was_kept() {
+    let (panel, practice) = renewed();
+    let files = panel.host.nginx.certificates();
+    for what in ["a.test.crt", "a.test.key"] {
+        fs::remove_file(files.join(what)).unwrap();
+        assert!(!panel.host.nginx.test().ok(), "{what}");
+        let answer = ask(&panel, &["site:renew-certificates"]);
+        assert_whole(&panel, "a.test", "a.test");
+        assert_eq!(practice.orders(), 1, "{what}: {:#}", answer.json);
+    }
+    // The panel wrote the two characters into its record, and from there into the file: nginx would not start.
+    let _ = panel
+        .database
+        .run(r"UPDATE certificate SET certificate = replace(certificate, char(10), '\n')");
+    panel.database.project("a.test", &files);
+    assert!(!panel.host.nginx.test().ok());
+    let answer = ask(&panel, &["site:renew-certificates"]);
+    assert_whole(&panel, "a.test", "a.test");
+    assert_eq!(practice.orders(), 1, "{:#}", answer.json);
+    assert!(panel.host.nginx.test().ok());
+    let well = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_eq!(well.site("a.test")["findings"], json!([]));
 }

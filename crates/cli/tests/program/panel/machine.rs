@@ -14,7 +14,7 @@ const LETS_ENCRYPT: &str = "acme-v02.api.letsencrypt.org";
 
 /// A machine of the panel's with a site of each type, self-signed but for one that is due; the practice CA is what it
 /// takes for Let's Encrypt, and the panel has an account's key.
-fn machine() -> (PanelMachine, Practice) {
+pub(super) fn machine() -> (PanelMachine, Practice) {
     let mut machine = PanelMachine::prepare(env!("CARGO_BIN_EXE_clpctl").as_ref());
     let older = Authority::new("Older");
     for site in sites() {

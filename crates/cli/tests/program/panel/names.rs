@@ -1,6 +1,7 @@
 //! Does a dead alias sink the certificate of its site?
 
-use testca::Endpoint;
+use jiff::{SignedDuration, Timestamp};
+use testca::{Endpoint, Fault, RenewalWindow, ReplacesFault};
 
 use super::*;
 
@@ -92,4 +93,83 @@ fn when_the_domain_itself_is_dead_the_site_fails_and_its_aliases_with_it() {
     let answer = ask(&panel, &["site:renew-certificates"]).expect_code(1);
     assert_eq!(answer.outcome("www.shop.test"), "failed");
     assert_eq!(practice.orders(), 0);
+}
+
+#[test]
+fn the_policy_is_each_sites_own() {
+    for (of_all, own, domain) in [
+        ("drop", "fail", "strict.test"),
+        ("fail", "drop", "loose.test"),
+    ] {
+        let mut panel = PanelHost::prepare();
+        let older = Authority::new("Older");
+        for domain in ["strict.test", "loose.test"] {
+            let alias = format!("old.{domain}");
+            let site = PanelSite {
+                aliases: &[&alias],
+                ..PanelSite::new(domain, Shape::Php)
+            };
+            let old = older.issue(&site.names(), Days::left(10));
+            panel.add_with(&site, 2, &old);
+        }
+        panel
+            .host
+            .set("renewal", "dead_names", &format!("{of_all:?}"));
+        let lines = format!("[[site]]\ndomain = \"{domain}\"\ndead_names = \"{own}\"\n");
+        panel.host.append(&lines);
+        panel.host.nginx.launch();
+        let practice = Practice::start(&mut panel.host, |_| {});
+        practice.dns.change(|zone| zone.nxdomain("old.strict.test"));
+        practice.dns.change(|zone| zone.nxdomain("old.loose.test"));
+        let answer = ask(&panel, &["site:renew-certificates"]).expect_code(1);
+        assert_eq!(answer.outcome("strict.test"), "failed", "{own} of {domain}");
+        let _ = answer.finding("strict.test", "dns-no-such-name");
+        assert_eq!(answer.outcome("loose.test"), "renewed", "{own} of {domain}");
+        let _ = answer.finding("loose.test", "name-left-out");
+        assert_eq!(practice.orders(), 1);
+        assert_whole(&panel, "loose.test", "loose.test");
+    }
+}
+
+#[test]
+fn an_alias_that_dies_waits_for_the_cas_window_and_the_order_says_what_it_replaces() {
+    let mut panel = PanelHost::prepare();
+    let site = PanelSite {
+        aliases: &["old.test"],
+        ..PanelSite::new("www.shop.test", Shape::Php)
+    };
+    panel.add(&site);
+    panel.host.nginx.launch();
+    let practice = Practice::start(&mut panel.host, |_| {});
+    let first = ["site:renew-certificates", "--domain=www.shop.test"];
+    let _ = ask(&panel, &first).expect_code(0);
+    assert!(openssl::covers(&certificate(&panel), "old.test"));
+    practice.dns.change(|zone| zone.nxdomain("old.test"));
+    let early = ask(&panel, &["site:renew-certificates"]).expect_code(0);
+    assert_eq!(early.outcome("www.shop.test"), "not-due");
+    assert_eq!(practice.orders(), 1, "a dead alias makes nothing due");
+
+    let day = SignedDuration::from_hours(24);
+    let now = Timestamp::now();
+    let open = RenewalWindow {
+        start: now - day * 300,
+        end: now + day + SignedDuration::from_hours(1),
+    };
+    let suggested = practice.ca.suggest_renewal("www.shop.test", open, None);
+    suggested.unwrap();
+    // Only an order that says what it replaces can meet this.
+    practice
+        .ca
+        .add_fault(Fault::new(ReplacesFault::Forget).times(1));
+    let words = ["site:renew-certificates", "--clock-offset=+1d"];
+    let answer = ask(&panel, &words).expect_code(1);
+    assert_eq!(answer.outcome("www.shop.test"), "renewed");
+    let _ = answer.finding("www.shop.test", "name-left-out");
+    assert_eq!(
+        practice.ca.faults(),
+        [],
+        "the order was not exempt from limits"
+    );
+    assert!(!openssl::covers(&certificate(&panel), "old.test"));
+    assert_whole(&panel, "www.shop.test", "www.shop.test");
 }

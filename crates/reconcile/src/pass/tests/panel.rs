@@ -192,3 +192,29 @@ async fn where_no_panel_is_nobody_is_told_and_nothing_says_so() {
     assert_eq!(happened, ["failed"]);
     assert_eq!(subjects(&world), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_the_panels_that_begins_amid_ours_is_waited_for_before_the_next_order() {
+    let world = panelled(&["a.test/10", "b.test/10"]);
+    {
+        let mut state = lock(&world.panel.state);
+        state.at_work = Some("process 7, lets-encrypt:renew:certificates".to_owned());
+        // Not yet when the run begins.
+        state.at_work_after = 1;
+    }
+    let first = pass(&world, &all()).await;
+    expect![[r#"
+        a.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1
+        b.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1
+        0 orders, 0 tests, 0 reloads
+    "#]]
+    .assert_eq(&shown(&world, &first));
+    lock(&world.panel.state).at_work = None;
+    let then = pass(&world, &all()).await;
+    expect![[r#"
+        a.test: renewed (a third of its life is left), serves 2
+        b.test: renewed (a third of its life is left), serves 2
+        2 orders, 1 tests, 1 reloads
+    "#]]
+    .assert_eq(&shown(&world, &then));
+}

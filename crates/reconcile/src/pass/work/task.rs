@@ -14,6 +14,7 @@ use renewal::site::Site;
 use tokio::sync::Semaphore;
 
 use super::Due;
+use super::beside_panel::PanelWatch;
 use super::lines::Need;
 use crate::checking::{Checked, Possible, all, check, forbidden, probe};
 use crate::ordering::{Books, Terms, order, prepare, stage, told};
@@ -32,6 +33,7 @@ pub(super) struct Task<W: World> {
     /// How many of them may have an order at the CA.
     pub(super) orders: Arc<Semaphore>,
     pub(super) turns: Arc<Turns>,
+    pub(super) panel: Arc<PanelWatch>,
     pub(super) line_may_help: bool,
     pub(super) just_reloaded: bool,
     pub(super) nginx_runs: bool,
@@ -49,6 +51,8 @@ pub(super) enum Progress {
     Failed(Failure),
     /// The end was wished for before it began.
     Stopped,
+    /// The panel began to obtain certificates itself, by this process.
+    BesidePanel(String),
 }
 
 /// How challenges are answered, and for which names of the site.
@@ -101,23 +105,19 @@ impl<W: World> Task<W> {
             return Progress::Stopped;
         }
         match self.obtain(&found.site, found.way, terms).await {
-            Ok(Some(staged)) => Progress::Obtained(staged, found.findings),
-            Ok(None) => Progress::Stopped,
-            Err(failure) => Progress::Failed(failure),
+            Ok(staged) => Progress::Obtained(staged, found.findings),
+            Err(progress) => progress,
         }
     }
 
-    /// Takes the site from the key to the archive; `None` when the end was wished for before the order.
-    async fn obtain(
-        &self,
-        site: &Arc<Site>,
-        way: Way,
-        terms: Terms,
-    ) -> Result<Option<Staged>, Failure> {
+    /// Takes the site from the key to the archive.
+    async fn obtain(&self, site: &Arc<Site>, way: Way, terms: Terms) -> Result<Staged, Progress> {
         let clock = self.world.clock();
         loop {
             let preparing = self.turns.check();
-            let prepared = prepare(&*self.world, site).await?;
+            let prepared = prepare(&*self.world, site)
+                .await
+                .map_err(Progress::Failed)?;
             let taken_up = prepared.is_taken_up();
             drop(preparing);
             self.turns.after_checks(clock).await;
@@ -125,20 +125,25 @@ impl<W: World> Task<W> {
             let ordering = self.turns.order();
             let order_permit = self.orders.acquire().await;
             if self.stop.wished() {
-                return Ok(None);
+                return Err(Progress::Stopped);
+            }
+            if let Some(at_work) = self.panel.stands_before(&*self.world, site).await {
+                return Err(Progress::BesidePanel(at_work));
             }
             let terms = terms.clone();
-            let obtained = order(&self.world, &self.books, site, way, terms, prepared).await?;
+            let obtained = order(&self.world, &self.books, site, way, terms, prepared);
+            let obtained = obtained.await.map_err(Progress::Failed)?;
             drop((order_permit, ordering));
             // One that keeps others from beginning does not wait.
             if self.desks.available_permits() > 0 {
                 self.turns.after_orders(clock).await;
             }
-            let staged = stage(&self.world, &self.books, site, &obtained).await?;
+            let staged = stage(&self.world, &self.books, site, &obtained);
+            let staged = staged.await.map_err(Progress::Failed)?;
             // A run that died before it could close its order leaves one that leads to what is linked already. It is
             // closed now, and a new one can be placed.
             if !(taken_up && is_linked(site, &staged)) {
-                return Ok(Some(staged));
+                return Ok(staged);
             }
         }
     }
