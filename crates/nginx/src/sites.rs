@@ -136,7 +136,9 @@ fn complete(
     if let Some(current) = &mut current {
         current.version = current.version.or(copied);
     }
-    let is_served = is_named || copied.is_some();
+    // A copy whose key was lost or replaced is put back from the lineage, without an order.
+    let is_whole = current.as_ref().is_some_and(|current| current.key_fits);
+    let is_served = is_named || (copied.is_some() && is_whole);
     let undeployed = undeployed(
         &lineage,
         links.version(),

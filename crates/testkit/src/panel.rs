@@ -213,12 +213,16 @@ impl PanelDatabase {
     /// When there is no such site, or the certificate cannot be read.
     #[track_caller]
     pub fn renew(&self, domain: &str, pair: &Pair) {
-        let end = openssl::end(&pair.leaf);
-        let [domain, end] = [domain, &end].map(quoted);
+        let request = Program::new("openssl")
+            .args(["req", "-new", "-key", "/dev/stdin", "-subj"])
+            .arg(format!("/CN={domain}"))
+            .input(pair.key.as_str());
+        let (request, end) = (request.run().expect_ok(), openssl::end(&pair.leaf));
+        let [domain, end, request] = [domain, &end, &request].map(quoted);
         let [key, leaf, chain] = [&pair.key, &pair.leaf, &pair.chain].map(|text| quoted(text));
         let _ = self.run(&format!(
             "UPDATE certificate SET certificate = {leaf}, certificate_chain = {chain}, private_key = {key},
-                 expires_at = {end}, updated_at = datetime('now')
+                 csr = {request}, expires_at = {end}, updated_at = datetime('now')
              WHERE id = (SELECT certificate_id FROM site WHERE domain_name = {domain});"
         ));
     }
