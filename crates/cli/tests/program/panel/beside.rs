@@ -124,12 +124,51 @@ fn the_audit_names_acme_sh_certbot_and_a_cron_file_of_the_panels_that_is_gone() 
     );
 }
 
+#[test]
+fn what_acme_sh_put_into_the_panels_files_is_taken_over_and_renewed_there() {
+    let (machine, practice) = machine::machine();
+    let file = machine.path("/etc/nginx/ssl-certificates/files.test.crt");
+    let served = fs::read_to_string(file).unwrap();
+    let home = "/root/.acme.sh";
+    let kept = format!("{home}/files.test_ecc/fullchain.cer");
+    machine.write(&kept, &served, 0o644);
+    let own = format!("{home}/files.test_ecc/files.test.conf");
+    machine.write(&own, ACME_SH, 0o644);
+    let key = format!("{home}/ca/acme-v02.api.letsencrypt.org/directory/account.key");
+    machine.write(&key, "", 0o600);
+    let make = machine.run(&format!(
+        "openssl ecparam -genkey -name prime256v1 -noout -out {key}"
+    ));
+    let _ = make.expect_ok();
+    let record = || machine.database.run("SELECT * FROM certificate;");
+    let before = record();
+    let adopted = machine::asked(&machine, "host:adopt --from=acme.sh");
+    let client = &adopted["clients"][0];
+    assert_eq!(client["lineages"][0]["outcome"], "taken-over", "{client:#}");
+    assert_eq!(client["accounts"][0]["outcome"], "taken-over", "{client:#}");
+    assert_eq!(
+        (record(), practice.orders()),
+        (before, 0),
+        "nothing of the panel's is touched"
+    );
+    let renew = "clpctl site:renew-certificates --domain=files.test";
+    let _ = machine.run(renew).expect_ok();
+    machine::whole(&machine, "files.test", "files.test");
+    let shown = machine
+        .database
+        .active("files.test", "c.type, c.default_certificate");
+    assert_eq!((shown.as_str(), practice.orders()), ("2|0", 1));
+    assert_eq!(machine.database.due(), [""; 0]);
+}
+
 /// What acme.sh has of a certificate.
 const ACME_SH: &str = "Le_Domain='files.test'
 Le_Alt='no'
 Le_Webroot='/home/site4/htdocs/files.test'
 Le_API='https://acme-v02.api.letsencrypt.org/directory'
 Le_Keylength='ec-256'
+Le_RealKeyPath='/etc/nginx/ssl-certificates/files.test.key'
+Le_RealFullChainPath='/etc/nginx/ssl-certificates/files.test.crt'
 Le_NextRenewTime='1798030899'
 ";
 

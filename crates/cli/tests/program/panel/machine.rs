@@ -50,7 +50,7 @@ fn as_clp(machine: &PanelMachine, line: &str) -> Output {
 
 /// Record, files and nginx have one certificate, of the practice CA.
 #[track_caller]
-fn whole(machine: &PanelMachine, domain: &str, files: &str) {
+pub(super) fn whole(machine: &PanelMachine, domain: &str, files: &str) {
     let folder = "/etc/nginx/ssl-certificates";
     let (file, key) = (
         machine.path(&format!("{folder}/{files}.crt")),
@@ -169,11 +169,11 @@ fn root_takes_every_site_from_self_signed_to_what_the_panel_shows() {
     renew_again(&machine);
     assert_eq!(machine.database.due(), [""; 0]);
     let before = machine
-        .run("find /home/clp/htdocs /etc/nginx -type f | xargs stat -c '%n %y %i'")
+        .run("find /home/clp/htdocs /etc/nginx | xargs stat -c '%n %y %i'")
         .stdout;
     let _ = machine.run("clpctl site:renew-certificates").expect_ok();
     let after = machine
-        .run("find /home/clp/htdocs /etc/nginx -type f | xargs stat -c '%n %y %i'")
+        .run("find /home/clp/htdocs /etc/nginx | xargs stat -c '%n %y %i'")
         .stdout;
     assert_eq!(after, before, "nothing due, nothing written");
     let _ = machine.run("clpctl service:install").expect_ok();
@@ -281,7 +281,7 @@ fn while_the_panel_renews_by_itself_its_sites_wait_and_the_others_go_on() {
 
 /// Runs the program there with `--json`.
 #[track_caller]
-fn asked(machine: &PanelMachine, words: &str) -> Value {
+pub(super) fn asked(machine: &PanelMachine, words: &str) -> Value {
     let said = machine.run(&format!("clpctl {words} --json")).expect_ok();
     serde_json::from_str(&said).unwrap()
 }

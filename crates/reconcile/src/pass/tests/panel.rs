@@ -204,8 +204,8 @@ async fn a_run_of_the_panels_that_begins_amid_ours_is_waited_for_before_the_next
     }
     let first = pass(&world, &all()).await;
     expect![[r#"
-        a.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1
-        b.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1
+        a.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1, retry at 2026-02-01T00:02:00Z
+        b.test: postponed (CloudPanel is obtaining certificates itself (process 7, lets-encrypt:renew:certificates), and is waited for; see another-run-holds-the-lock), serves 1, retry at 2026-02-01T00:02:00Z
         0 orders, 0 tests, 0 reloads
     "#]]
     .assert_eq(&shown(&world, &first));
