@@ -185,7 +185,7 @@ mod tests {
         let root = base.path().canonicalize().unwrap().join("a/b");
         std::fs::create_dir_all(&root).unwrap();
         symlink("b", root.with_file_name("link")).unwrap();
-        std::fs::write(root.join("file"), "").unwrap();
+        crate::testing::put(&root.join("file"), "");
         for way in ["", "../b", "../link", ".", "file", "nothing", "../../a/b"] {
             let way = root.join(way);
             let told = [open(&way), by_parts(&way)].map(|end| match end {
