@@ -107,9 +107,7 @@ fn the_audit_names_acme_sh_certbot_and_a_cron_file_of_the_panels_that_is_gone() 
     machine.write(own, ACME_SH, 0o644);
     machine.write("/etc/letsencrypt/renewal/node.test.conf", CERTBOT, 0o644);
     assert_eq!(audited(&machine), [""; 0], "nothing starts them");
-    let job =
-        "41 0 * * * \"/root/.acme.sh\"/acme.sh --cron --home \"/root/.acme.sh\" > /dev/null\n";
-    machine.write("/var/spool/cron/crontabs/root", job, 0o600);
+    machine.write(CRONTAB, ACME_SH_JOB, 0o600);
     let timer = "/etc/systemd/system/timers.target.wants/certbot.timer";
     let _ = machine.run("mkdir -p /run/systemd/system").expect_ok();
     machine.write(timer, "", 0o644);
@@ -140,6 +138,7 @@ fn what_acme_sh_put_into_the_panels_files_is_taken_over_and_renewed_there() {
         "openssl ecparam -genkey -name prime256v1 -noout -out {key}"
     ));
     let _ = make.expect_ok();
+    machine.write(CRONTAB, ACME_SH_JOB, 0o600);
     let record = || machine.database.run("SELECT * FROM certificate;");
     let before = record();
     let adopted = machine::asked(&machine, "host:adopt --from=acme.sh");
@@ -160,6 +159,13 @@ fn what_acme_sh_put_into_the_panels_files_is_taken_over_and_renewed_there() {
     assert_eq!((shown.as_str(), practice.orders()), ("2|0", 1));
     assert_eq!(machine.database.due(), [""; 0]);
 }
+
+/// Root's table of cron.
+const CRONTAB: &str = "/var/spool/cron/crontabs/root";
+
+/// The line that acme.sh puts there.
+const ACME_SH_JOB: &str =
+    "41 0 * * * \"/root/.acme.sh\"/acme.sh --cron --home \"/root/.acme.sh\" > /dev/null\n";
 
 /// What acme.sh has of a certificate.
 const ACME_SH: &str = "Le_Domain='files.test'
