@@ -39,13 +39,11 @@ pub(super) struct End {
 pub(super) fn open(path: &Path) -> Result<End, Failure> {
     let no_link = ResolveFlags::NO_SYMLINKS;
     // Most ways have none, and the kernel can go them at once. Where it does not, the part at fault is looked for.
-    match openat2(CWD, path, FOLDER, Mode::empty(), no_link) {
-        Ok(folder) => match fstat(&folder) {
-            Ok(facts) => Ok(End { folder, facts }),
-            Err(errno) => Err((path.to_owned(), errno)),
-        },
-        Err(_) => by_parts(path),
-    }
+    let Ok(folder) = openat2(CWD, path, FOLDER, Mode::empty(), no_link) else {
+        return by_parts(path);
+    };
+    let facts = fstat(&folder).map_err(|errno| (path.to_owned(), errno))?;
+    Ok(End { folder, facts })
 }
 
 fn by_parts(path: &Path) -> Result<End, Failure> {
