@@ -19,6 +19,16 @@ pub fn bytes(times: u32, longest: usize, read: impl Fn(&[u8])) {
     run(times, &bytes, |bytes| read(&bytes));
 }
 
+/// Has bytes read of which each is one of these signs, so many times, each time up to `longest` of them.
+///
+/// # Panics
+///
+/// When the reader does; the message has the shortest bytes for which it does.
+pub fn signs(times: u32, longest: usize, signs: &[u8], read: impl Fn(&[u8])) {
+    let bytes = prop::collection::vec(prop::sample::select(signs.to_vec()), 0..longest);
+    run(times, &bytes, |bytes| read(&bytes));
+}
+
 /// Has texts read that are put together of these pieces, so many times, each time up to `longest` of them.
 ///
 /// # Panics
@@ -108,7 +118,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Duration;
 
-    use super::{bent, bytes, pieces, repeated, samples};
+    use super::{bent, bytes, pieces, repeated, samples, signs};
 
     type Read<'a> = &'a dyn Fn(&[u8]);
 
@@ -129,6 +139,7 @@ mod tests {
     #[test]
     fn it_is_varied_and_the_same_again() {
         check(|read| bytes(100, 50, read));
+        check(|read| signs(100, 50, b"ab\xff", read));
         check(|read| pieces(100, 9, &["a", "bc"], read));
         check(|read| bent(100, b"a text of some length", read));
         assert_eq!(samples(5, 1..4, &["a", "b"]), samples(5, 1..4, &["a", "b"]));
