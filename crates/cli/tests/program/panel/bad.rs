@@ -21,6 +21,15 @@ fn due() -> (PanelHost, Practice) {
     (panel, practice)
 }
 
+/// Each of them has a server block that answers in TLS.
+#[track_caller]
+fn assert_served(panel: &PanelHost, domains: &[&str]) {
+    let address = panel.host.nginx.https_addresses()[0];
+    for domain in domains {
+        assert!(openssl::served(address, domain).is_some(), "{domain}");
+    }
+}
+
 const RENEW: &[&str] = &["site:renew-certificates"];
 
 #[track_caller]
@@ -147,6 +156,7 @@ fn a_vhost_that_nginx_takes_and_that_makes_no_sense_harms_its_own_site_alone() {
     edit("names.test", "server_name names.test", "server_name \"\"");
     edit("files.test", "/files.test.", "/a.test.");
     panel.host.nginx.reload();
+    assert_served(&panel, &["folder.test"]);
     let answer = ask(&panel, RENEW);
     for domain in ["a.test", "b.test", "plain.test"] {
         assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);
@@ -198,6 +208,7 @@ fn what_is_wrong_with_one_site_is_said_of_it_and_nothing_is_lost() {
     assert_eq!(practice.orders(), 0);
     fs::remove_file(panel.host.nginx.vhost("nonsense.test")).unwrap();
     panel.host.nginx.reload();
+    assert_served(&panel, &["gone.test", "literal.test"]);
     let answer = ask(&panel, RENEW);
     for domain in ["a.test", "b.test", "gone.test", "literal.test"] {
         assert_eq!(answer.outcome(domain), "renewed", "{:#}", answer.json);
